@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+
+/* What the parts of `weir bench` share. Everything here runs on one thread. */
+#ifndef BENCH_H
+#define BENCH_H
+
+#include <stdbool.h>
+#include <weir/weir.h>
+
+#include "bench_read.h"
+#include "bench_timer.h"
+
+typedef struct bench_options {
+  const char *device, *plugin, *vs; /* plugin, vs: null when not given */
+  const char *shape, *sdpa, *gguf;
+  const char *op, *x, *y;
+  uint32_t group, rows, context, threads;
+  double seconds;
+  int json;
+  weir_op only_op;         /* of op; 0 = all */
+  weir_type x_type, y_type; /* of x, y */
+} bench_options;
+
+/* One choice of plugins; a plan is made under a side's selection. */
+typedef struct bench_side {
+  const char *selection; /* "" = the default */
+  char forced[512];      /* holds it, where an option named a plugin */
+} bench_side;
+
+enum { BENCH_SIDES = 2 };
+
+typedef struct bench {
+  const bench_options *options;
+  weir_runtime *runtime;
+  weir_device *device;
+  weir_device *cpu; /* where the oracle runs */
+  weir_device_info info;
+  bench_side side[BENCH_SIDES]; /* the selection or --plugin; and --vs */
+  uint32_t sides;
+  bench_side oracle; /* the plugin ref */
+  const bench_timer *timer;
+  bench_read *read;
+  char note[4096]; /* sentences for the report, one a line */
+} bench;
+
+/* A status of this command's own: memory ran out outside the library. */
+enum { BENCH_NOMEM = 1 };
+
+/* 0, or the exit status after saying on stderr what is wrong. */
+int bench_open(const bench_options *options, bench *out_bench);
+void bench_close(bench *bench);
+
+/* Prints "weir bench: WHAT: " and the last error; returns the exit status. */
+int bench_failure(const char *what, weir_status status);
+/* Adds one sentence to the notes of the report. */
+void bench_note(bench *bench, const char *format, ...) WEIR_PRINTF(2, 3);
+
+/* Plans under the side's selection; the oracle always on the CPU. */
+weir_status bench_plan_matvec(bench *bench, const bench_side *side, const weir_matvec_desc *desc,
+                              weir_plan **out_plan);
+weir_status bench_plan_sdpa(bench *bench, const bench_side *side, const weir_sdpa_desc *desc, weir_plan **out_plan);
+
+/* Copies host memory into new memory of the device. */
+weir_status bench_upload(weir_device *device, const void *host_memory, uint64_t bytes, void **out_memory);
+/* Zero-filled device memory; null for 0 bytes. */
+weir_status bench_zeroed(weir_device *device, uint64_t bytes, void **out_memory);
+/* `count` normal random numbers as `type` in new host memory, null without memory. */
+void *bench_random(weir_type type, uint64_t count, uint64_t seed);
+
+/* How many copies of `bytes` to rotate over so that none is found in a cache. */
+uint32_t bench_copies(const bench *bench, uint64_t bytes);
+
+/* --shape and --sdpa; --gguf. They measure and report; the exit status. */
+int bench_run_shape(bench *bench);
+int bench_run_gguf(bench *bench);
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Data and expectations of a matvec case. */
+#ifndef TOOLS_CONFORM_MATVEC_H
+#define TOOLS_CONFORM_MATVEC_H
+
+#include "conform_buffer.h"
+
+struct matvec_data {
+  struct buffer codes, scales, zeros; /* host memory; zeros is empty without a plane */
+  weir_matvec_source source;
+  double *w;     /* [n,k]: scale * (code - zero), or scale * code + min */
+  double *w_abs; /* [n,k]: |scale*code| + |scale*zero|, or + |min| */
+  void *bias;    /* [n] of bias_type; null without */
+  void *x;       /* [m,k] of x_type */
+  uint32_t zero_row; /* all zeros; UINT32_MAX: none */
+};
+
+/* Makes all of it, from c->rng. */
+int matvec_data_make(struct conform *c, const struct matvec_case *item, const weir_matvec_desc *desc,
+                     struct matvec_data *out_data);
+
+/* The suite's own result and the bound for every element, [m,n], for x of the case's
+ * type as `act` represents it. A row with NaN or Inf wants NaN. */
+int matvec_expect(struct conform *c, const weir_matvec_desc *desc, const struct matvec_data *data, const void *x,
+                  uint32_t m, weir_act act, double *out_want, double *out_bound);
+
+/* One plan with its weights on its device. */
+struct matvec_unit {
+  weir_device *device;
+  weir_matvec_desc desc;
+  weir_plan *plan;
+  weir_matvec_info info;
+  struct buffer packed; /* on the device */
+  struct buffer bias;
+};
+/* One call: m rows in, y out. */
+struct matvec_call {
+  uint32_t m;
+  struct buffer x, act, y, workspace;
+};
+
+int unit_pack(struct conform *c, struct matvec_unit *unit, const struct matvec_data *data, int unaligned,
+              struct buffer *out_host);
+int call_make(struct conform *c, const struct matvec_unit *unit, uint32_t m, const void *x, int unaligned,
+              struct matvec_call *out_call);
+int call_quantize(struct conform *c, struct matvec_unit *unit, struct matvec_call *call);
+/* Reads act and, after it, y back; nothing else may have changed. */
+int call_matvec(struct conform *c, struct matvec_unit *unit, struct matvec_call *call, const struct buffer *act);
+/* All three, with a new call: the result is in out_call->y. */
+int unit_run(struct conform *c, struct matvec_unit *unit, uint32_t m, const void *x, int unaligned,
+             struct matvec_call *out_call);
+
+#endif
