@@ -1,0 +1,5 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Its name is empty. */
+#define FAKE_NAME ""
+#include "fake.h"
