@@ -81,7 +81,7 @@ static void add_search(struct text *out, weir_runtime *runtime) {
 static weir_status fail_missing(weir_runtime *runtime, const char *name, weir_op op) {
   const char *nearest = registry_nearest_locked(runtime, name, op);
   struct text sentence = {0};
-  text_add(&sentence, "the selection \"%s\" names the plugin \"%s\"", runtime->selection->text, name);
+  text_add(&sentence, "the selection \"%.*s\" names the plugin \"%s\"", QUOTE_MOST, runtime->selection->text, name);
   if (op) text_add(&sentence, " for %s", weir_op_name(op));
   text_add(&sentence, ", and there is none of that name");
   if (nearest) text_add(&sentence, "; the nearest is \"%s\"", nearest);
@@ -130,7 +130,7 @@ static weir_status fail_unserved(const weir_device *device, const struct questio
   text_add(&sentence, "no plugin serves ");
   add_problem(&sentence, question);
   text_add(&sentence, " on %s", device->info.name);
-  if (runtime->selection->text[0]) text_add(&sentence, " under the selection \"%s\"", runtime->selection->text);
+  if (runtime->selection->text[0]) text_add(&sentence, " under the selection \"%.*s\"", QUOTE_MOST, runtime->selection->text);
   text_add(&sentence, "; ");
   size_t told = 0;
   for (size_t i = 0; i < count; i++) {
@@ -185,8 +185,8 @@ weir_status choose(weir_device *device, const struct question *question, weir_ca
                    uint32_t capacity, uint32_t *out_count, struct entry **out_entry) {
   *out_entry = NULL;
   *out_count = 0;
-  pthread_mutex_lock(&device->runtime->lock);
+  lock_take(&device->runtime->lock);
   weir_status status = choose_locked(device, question, out_candidates, capacity, out_count, out_entry);
-  pthread_mutex_unlock(&device->runtime->lock);
+  lock_drop(&device->runtime->lock);
   return status;
 }

@@ -11,9 +11,22 @@ void device_retain(weir_device *device) { atomic_fetch_add(&device->references, 
 
 void device_release(weir_device *device) {
   if (!device || atomic_fetch_sub(&device->references, 1) != 1) return;
+  pool_free(device->pool);
   runtime_release(device->runtime);
   free(device);
 }
+
+static _Thread_local struct pool *current_pool;
+
+struct device_scope device_enter(const weir_device *device) {
+  struct device_scope scope = {current_pool};
+  current_pool = device->pool ? device->pool : device->runtime->pool;
+  return scope;
+}
+
+void device_leave(struct device_scope scope) { current_pool = scope.outer; }
+
+struct pool *device_pool(weir_runtime *runtime) { return current_pool ? current_pool : runtime->pool; }
 
 static weir_status malformed(const char *name, const char *at, const char *problem) {
   return weir_fail(WEIR_E_SYNTAX,
@@ -108,9 +121,19 @@ static weir_status take_setting(const char *name, const char **at, const struct 
                                                  : "the key is none of sm, sms, l2, smem, smem_sm, memory, driver");
 }
 
+/* The part of `name` from `first` to `at` holds this KEY= already. */
+static bool key_repeats(const char *first, const char *at) {
+  size_t length = strcspn(at, "=,") + 1;
+  for (const char *key = first; key < at; key += strcspn(key, ",") + 1)
+    if (strncmp(key, at, length) == 0) return true;
+  return false;
+}
+
 static weir_status take_settings(const char *name, const char *at, const struct setting *settings, size_t count,
                                  weir_device_info *info) {
+  const char *first = at;
   for (;;) {
+    if (key_repeats(first, at)) return malformed(name, at, "this key is there already");
     weir_status status = take_setting(name, &at, settings, count, info);
     if (status) return status;
     if (!*at) return WEIR_OK;
@@ -123,10 +146,7 @@ static weir_status describe_cpu(weir_runtime *runtime, const char *name, weir_de
   cpu_describe(out_info);
   out_info->threads = pool_threads(runtime->pool);
   if (name[3] == '\0') return WEIR_OK;
-  weir_status status = take_settings(name, name + 4, cpu_settings, COUNT_OF(cpu_settings), out_info);
-  /* Threads are the runtime's; another number is a question, not a device. */
-  if (!status && out_info->threads != pool_threads(runtime->pool)) out_info->flags |= WEIR_DEVICE_SYNTHETIC;
-  return status;
+  return take_settings(name, name + 4, cpu_settings, COUNT_OF(cpu_settings), out_info);
 }
 
 static weir_status describe_cuda(const char *name, weir_device_info *out_info) {
@@ -172,6 +192,12 @@ weir_status weir_device_open(weir_runtime *runtime, const char *name, weir_devic
   runtime_retain(runtime);
   device->runtime = runtime;
   device->info = info;
+  if (info.kind == WEIR_DEVICE_CPU && info.threads != pool_threads(runtime->pool))
+    status = pool_create(info.threads, &device->pool);
+  if (status) {
+    device_release(device);
+    return status;
+  }
   *out_device = device;
   return WEIR_OK;
 }

@@ -30,13 +30,19 @@ static weir_status check_size(const char *what, const void *pointer, uint64_t gi
 static weir_status check_plan(const weir_plan *plan, bool matvec, const char *call) {
   if (!plan) return weir_fail(WEIR_E_NULL, "%s: plan is null", call);
   if (plan_is_matvec(plan) != matvec)
-    return weir_fail(WEIR_E_INVALID, "%s: the plan is of %s", call, weir_op_name(plan->op));
+    return weir_fail(WEIR_E_INVALID, "%s: the plan is of %s; a plan of %s is needed", call, weir_op_name(plan->op),
+                     matvec ? "int4_matvec or int8_matvec" : "sdpa");
   return WEIR_OK;
 }
 
 static weir_status check_flags(const char *what, uint32_t flags) {
   if (!flags) return WEIR_OK;
   return weir_fail(WEIR_E_FLAGS, "%s.flags is 0x%x; no flag is defined, pass 0", what, flags);
+}
+
+static weir_status check_reserved(const char *what, uint32_t reserved) {
+  if (!reserved) return WEIR_OK;
+  return weir_fail(WEIR_E_INVALID, "%s.reserved is %u; pass 0", what, reserved);
 }
 
 static weir_status check_stream(const weir_plan *plan, weir_stream stream) {
@@ -71,7 +77,10 @@ weir_status weir_pack(const weir_plan *plan, const weir_matvec_source *source, u
     known.row_stride = desc->k / desc->group;
     known.group_stride = 1;
   }
-  return plan->matvec.vtable->pack(plan->plan, &known, n0, n1, out_packed);
+  struct device_scope scope = device_enter(plan->device);
+  status = plan->matvec.vtable->pack(plan->plan, &known, n0, n1, out_packed);
+  device_leave(scope);
+  return status;
 }
 
 weir_status weir_quantize(const weir_plan *plan, const weir_quantize_args *args, weir_stream stream) {
@@ -80,13 +89,18 @@ weir_status weir_quantize(const weir_plan *plan, const weir_quantize_args *args,
   weir_quantize_args known;
   status = weir_struct_in(&known, sizeof known, args, sizeof known, "weir_quantize_args");
   if (!status) status = check_flags("weir_quantize_args", known.flags);
+  if (!status) status = check_reserved("weir_quantize_args", known.reserved);
   if (!status) status = check_rows(plan, known.m);
   if (!status) status = check_pointer("x", known.x, weir_type_size(plan->matvec.desc.x_type));
   if (!status)
     status = check_size("act", known.act, known.act_size, plan->matvec.vtable->act_size(plan->plan, known.m),
                         plan->matvec.info.align);
   if (!status) status = check_stream(plan, stream);
-  return status ? status : plan->matvec.vtable->quantize(plan->plan, &known, stream);
+  if (status) return status;
+  struct device_scope scope = device_enter(plan->device);
+  status = plan->matvec.vtable->quantize(plan->plan, &known, stream);
+  device_leave(scope);
+  return status;
 }
 
 weir_status weir_matvec(const weir_plan *plan, const weir_matvec_args *args, weir_stream stream) {
@@ -95,6 +109,7 @@ weir_status weir_matvec(const weir_plan *plan, const weir_matvec_args *args, wei
   weir_matvec_args known;
   status = weir_struct_in(&known, sizeof known, args, sizeof known, "weir_matvec_args");
   if (!status) status = check_flags("weir_matvec_args", known.flags);
+  if (!status) status = check_reserved("weir_matvec_args", known.reserved);
   if (!status) status = check_rows(plan, known.m);
   if (!status) status = check_pointer("packed", known.packed, plan->matvec.info.align);
   if (!status) status = check_pointer("act", known.act, plan->matvec.info.align);
@@ -104,7 +119,11 @@ weir_status weir_matvec(const weir_plan *plan, const weir_matvec_args *args, wei
     status = check_size("workspace", known.workspace, known.workspace_size,
                         plan->matvec.vtable->workspace_size(plan->plan, known.m), plan->matvec.info.align);
   if (!status) status = check_stream(plan, stream);
-  return status ? status : plan->matvec.vtable->matvec(plan->plan, &known, stream);
+  if (status) return status;
+  struct device_scope scope = device_enter(plan->device);
+  status = plan->matvec.vtable->matvec(plan->plan, &known, stream);
+  device_leave(scope);
+  return status;
 }
 
 static weir_status check_kv_len(const weir_sdpa_desc *desc, const weir_sdpa_args *args) {
@@ -137,5 +156,9 @@ weir_status weir_sdpa(const weir_plan *plan, const weir_sdpa_args *args, weir_st
     status = check_size("workspace", known.workspace, known.workspace_size,
                         plan->sdpa.vtable->workspace_size(plan->plan, known.q_len), plan->sdpa.info.align);
   if (!status) status = check_stream(plan, stream);
-  return status ? status : plan->sdpa.vtable->sdpa(plan->plan, &known, stream);
+  if (status) return status;
+  struct device_scope scope = device_enter(plan->device);
+  status = plan->sdpa.vtable->sdpa(plan->plan, &known, stream);
+  device_leave(scope);
+  return status;
 }

@@ -6,15 +6,23 @@
 #include "internal.h"
 
 /* Long enough for the reasons of a dozen plugins. */
-static _Thread_local char message[4096];
+static _Thread_local struct saved_error current;
+static _Thread_local unsigned failures;
 
-const char *weir_last_error(void) { return message; }
+const char *weir_last_error(void) { return current.message; }
+
+unsigned error_count(void) { return failures; }
+
+void error_save(struct saved_error *out_saved) { *out_saved = current; }
+
+void error_restore(const struct saved_error *saved) { current = *saved; }
 
 weir_status weir_vfail(weir_status code, const char *format, va_list args) {
   /* The arguments may point into the current message. */
-  char fresh[sizeof message];
-  vsnprintf(fresh, sizeof fresh, format, args);
-  memcpy(message, fresh, sizeof fresh);
+  struct saved_error fresh;
+  vsnprintf(fresh.message, sizeof fresh.message, format, args);
+  memcpy(current.message, fresh.message, strlen(fresh.message) + 1);
+  failures++;
   return code;
 }
 

@@ -7,12 +7,12 @@
 
 #include "internal.h"
 
-static weir_runtime *runtime_of(const weir_host *host) { return ((const struct host_services *)host)->runtime; }
+static const struct host_services *services(const weir_host *host) { return (const struct host_services *)host; }
 
-static void host_log(const weir_host *host, int level, const char *area, const char *format, ...) {
+static void host_log(const weir_host *host, int level, const char *format, ...) {
   va_list args;
   va_start(args, format);
-  log_vline(&runtime_of(host)->log, level, area, format, args);
+  log_vline(&services(host)->runtime->log, level, services(host)->plugin, format, args);
   va_end(args);
 }
 
@@ -37,13 +37,13 @@ static void host_memory_free(const weir_host *host, void *memory) {
 }
 
 static void host_parallel(const weir_host *host, uint32_t tasks, weir_task_fn task, void *arg) {
-  pool_run(runtime_of(host)->pool, tasks, task, arg);
+  pool_run(device_pool(services(host)->runtime), tasks, task, arg);
 }
 
-static uint32_t host_thread_count(const weir_host *host) { return pool_threads(runtime_of(host)->pool); }
+static uint32_t host_thread_count(const weir_host *host) { return pool_threads(device_pool(services(host)->runtime)); }
 
-void host_table_init(weir_runtime *runtime) {
-  runtime->host = (struct host_services){
+void host_services_init(struct host_services *out, weir_runtime *runtime, const char *plugin) {
+  *out = (struct host_services){
       .table =
           {
               .struct_size = sizeof(weir_host),
@@ -57,5 +57,6 @@ void host_table_init(weir_runtime *runtime) {
               .thread_count = host_thread_count,
           },
       .runtime = runtime,
+      .plugin = plugin,
   };
 }

@@ -26,12 +26,31 @@
 /* ---- error.c ---- */
 weir_status weir_fail(weir_status code, const char *format, ...) WEIR_PRINTF(2, 3);
 weir_status weir_vfail(weir_status code, const char *format, va_list args);
+/* How often this thread has failed: tells whether a callee left a sentence. */
+unsigned error_count(void);
+/* The thread's sentence, to put back after failures that are not the caller's. */
+struct saved_error {
+  char message[4096];
+};
+void error_save(struct saved_error *out_saved);
+void error_restore(const struct saved_error *saved);
 /* Copies a struct that a caller versioned by struct_size into *out of `size`
  * bytes, zero-filled. Refuses one shorter than `least`, and one longer than
  * `size` whose tail is not zero. `what` names the struct in the sentence. */
 weir_status weir_struct_in(void *out, size_t size, const void *in, size_t least, const char *what);
 /* The reverse: fills the caller's struct as far as its struct_size reaches. */
 weir_status weir_struct_out(void *out, const void *in, size_t size, const char *what);
+
+/* ---- lock.c: a mutex that survives fork() ---- */
+struct lock {
+  pthread_mutex_t mutex;
+  atomic_int process;
+};
+void lock_init(struct lock *lock);
+void lock_destroy(struct lock *lock);
+void lock_take(struct lock *lock);
+bool lock_try(struct lock *lock);
+void lock_drop(struct lock *lock);
 
 /* ---- text.c ---- */
 /* A string that grows; `failed` is set once memory ran out. */
@@ -43,6 +62,8 @@ struct text {
 void text_add(struct text *text, const char *format, ...) WEIR_PRINTF(2, 3);
 void text_free(struct text *text);
 char *text_copy(const char *text, size_t length); /* NULL when out of memory */
+/* At most this much of a user's text goes into a sentence. */
+#define QUOTE_MOST 400
 /* The candidate nearest to `word` by edit distance, or NULL if none is near. */
 const char *text_nearest(const char *word, const char *const *candidates, size_t count);
 
@@ -63,9 +84,10 @@ struct log {
     int level;
   } rules[16];
   size_t rule_count;
-  pthread_mutex_t lock;
+  struct lock lock;
 };
-weir_status log_init(struct log *log, const char *spec, weir_log_fn write, void *user);
+/* `source` names where the spec comes from, in sentences. */
+weir_status log_init(struct log *log, const char *spec, const char *source, weir_log_fn write, void *user);
 void log_line(struct log *log, int level, const char *area, const char *format, ...) WEIR_PRINTF(4, 5);
 void log_vline(struct log *log, int level, const char *area, const char *format, va_list args);
 
@@ -96,7 +118,8 @@ struct selection {
   char **denied;
   size_t denied_count;
 };
-weir_status selection_parse(const char *text, struct selection **out_selection);
+/* `source` names where the text comes from, in sentences. */
+weir_status selection_parse(const char *text, const char *source, struct selection **out_selection);
 void selection_free(struct selection *selection);
 bool selection_denies(const struct selection *selection, const char *name);
 
@@ -112,6 +135,7 @@ extern const char loader_name[];
 struct found {
   char *path;
   char *problem; /* NULL for a file */
+  bool writable; /* by every user */
 };
 struct found_list {
   struct found *items;
@@ -123,9 +147,18 @@ weir_status scan_path(const char *path, bool must_exist, struct found_list *list
 weir_status scan_search_path(const char *search_path, struct found_list *list);
 void found_list_free(struct found_list *list);
 
+/* ---- host.c: what plugins get instead of symbols ---- */
+struct host_services {
+  weir_host table; /* first: plugins hold a pointer to it */
+  weir_runtime *runtime;
+  const char *plugin; /* its name */
+};
+void host_services_init(struct host_services *out, weir_runtime *runtime, const char *plugin);
+
 /* ---- admit.c ---- */
 /* A plugin as the registry keeps it: its own words, and tables without holes. */
 struct entry {
+  struct host_services host;
   weir_status status;
   char *path;   /* "builtin" or the file */
   char *name;
@@ -137,6 +170,7 @@ struct entry {
   void *state;
   bool initialised;
   void *handle;
+  struct entry *replaced; /* the refusal that a rescan put this one in place of */
 };
 /* Checks *symbol (a weir_plugin of any version) and fills entry. `where` names
  * it in sentences. On failure weir_last_error() says why. */
@@ -154,23 +188,17 @@ struct entry *registry_find_locked(weir_runtime *runtime, const char *name);
 const char *registry_nearest_locked(weir_runtime *runtime, const char *name, weir_op op);
 
 /* ---- runtime.c ---- */
-struct host_services {
-  weir_host table; /* first: plugins hold a pointer to it */
-  weir_runtime *runtime;
-};
 struct weir_runtime {
   atomic_uint references;
-  pthread_mutex_t lock; /* registry, selection */
+  struct lock lock; /* registry, selection */
   struct log log;
   struct registry registry;
   struct selection *selection;
   char *plugin_path;
   struct pool *pool;
-  struct host_services host;
 };
 void runtime_retain(weir_runtime *runtime);
 void runtime_release(weir_runtime *runtime);
-void host_table_init(weir_runtime *runtime); /* host.c */
 
 /* ---- cpuinfo.c ---- */
 void cpu_describe(weir_device_info *out_info);
@@ -180,7 +208,16 @@ struct weir_device {
   atomic_uint references;
   weir_runtime *runtime;
   weir_device_info info;
+  struct pool *pool; /* of its own, where it has another number of threads than the runtime */
 };
+/* Every call into a plugin for a device stands between these two: host services
+ * then act for that device. */
+struct device_scope {
+  struct pool *outer;
+};
+struct device_scope device_enter(const weir_device *device);
+void device_leave(struct device_scope scope);
+struct pool *device_pool(weir_runtime *runtime); /* of the device this thread is in, else the runtime's */
 void device_retain(weir_device *device);
 void device_release(weir_device *device);
 

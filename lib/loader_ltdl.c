@@ -12,7 +12,7 @@
 
 const char loader_name[] = "ltdl";
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct lock lock = {PTHREAD_MUTEX_INITIALIZER, 0};
 
 static lt_dlhandle open_locked(const char *path) {
   if (lt_dlinit() != 0) return NULL;
@@ -33,24 +33,24 @@ weir_status loader_open(const char *path, void **out_handle, struct text *out_wh
     text_add(out_why, "%s", dlerror());
     return WEIR_E_IO;
   }
-  pthread_mutex_lock(&lock);
+  lock_take(&lock);
   *out_handle = open_locked(path);
   if (!*out_handle) text_add(out_why, "libltdl: %s", lt_dlerror());
-  pthread_mutex_unlock(&lock);
+  lock_drop(&lock);
   dlclose(preflight);
   return *out_handle ? WEIR_OK : WEIR_E_IO;
 }
 
 const void *loader_symbol(void *handle, const char *name) {
-  pthread_mutex_lock(&lock);
+  lock_take(&lock);
   const void *symbol = lt_dlsym(handle, name);
-  pthread_mutex_unlock(&lock);
+  lock_drop(&lock);
   return symbol;
 }
 
 void loader_close(void *handle) {
-  pthread_mutex_lock(&lock);
+  lock_take(&lock);
   lt_dlclose(handle);
   lt_dlexit();
-  pthread_mutex_unlock(&lock);
+  lock_drop(&lock);
 }

@@ -58,15 +58,17 @@ static weir_status ask_info(weir_plan *plan) {
 static weir_status call_plugin(weir_plan *plan) {
   void *state = plan->entry->state;
   const weir_device_info *info = &plan->device->info;
-  weir_fail(WEIR_OK, "it gave no reason");
+  unsigned failures = error_count();
+  struct device_scope scope = device_enter(plan->device);
   weir_status status;
   if (plan_is_matvec(plan))
     status = plan->matvec.vtable->plan(state, info, &plan->matvec.desc, &plan->plan);
   else
     status = plan->sdpa.vtable->plan(state, info, &plan->sdpa.desc, &plan->plan);
+  device_leave(scope);
   if (status)
     return weir_fail(status, "the plugin %s could not plan %s: %s", plan->entry->name, weir_op_name(plan->op),
-                     weir_last_error());
+                     error_count() == failures ? "it gave no reason" : weir_last_error());
   if (!plan->plan)
     return weir_fail(WEIR_E_INTERNAL, "the plugin %s returned success and no plan for %s", plan->entry->name,
                      weir_op_name(plan->op));
@@ -78,12 +80,13 @@ static weir_status finish(weir_plan *plan, weir_device *device, const struct que
   device_retain(device);
   plan->device = device;
   uint32_t count;
-  weir_status status = choose(device, question, NULL, 0, &count, &plan->entry);
-  if (!status && device->info.flags & WEIR_DEVICE_SYNTHETIC)
+  weir_status status = WEIR_OK;
+  if (device->info.flags & WEIR_DEVICE_SYNTHETIC)
     status = weir_fail(WEIR_E_NODEVICE,
                        "%s is a description, not a device of this machine, so nothing can be planned on it; "
                        "weir_explain answers questions about it",
                        device->info.name);
+  if (!status) status = choose(device, question, NULL, 0, &count, &plan->entry);
   if (!status) {
     if (plan_is_matvec(plan))
       plan->matvec.vtable = &plan->entry->matvec[plan->op];
@@ -186,7 +189,8 @@ weir_status weir_explain_sdpa(weir_device *device, const weir_sdpa_desc *desc, w
 static weir_status check_kind(const weir_plan *plan, bool matvec, const char *call) {
   if (!plan) return weir_fail(WEIR_E_NULL, "%s: plan is null", call);
   if (plan_is_matvec(plan) != matvec)
-    return weir_fail(WEIR_E_INVALID, "%s: the plan is of %s", call, weir_op_name(plan->op));
+    return weir_fail(WEIR_E_INVALID, "%s: the plan is of %s; a plan of %s is needed", call, weir_op_name(plan->op),
+                     matvec ? "int4_matvec or int8_matvec" : "sdpa");
   return WEIR_OK;
 }
 

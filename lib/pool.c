@@ -17,8 +17,8 @@ enum { SPIN_NANOSECONDS = 100000, SPINS_PER_CLOCK_READ = 64 };
 
 struct pool {
   uint32_t threads;
-  pthread_mutex_t submit; /* held by the caller whose job runs */
-  atomic_int owner;       /* the process whose threads these are */
+  struct lock submit; /* held by the caller whose job runs */
+  int owner; /* the process whose threads these are, 0 before the first job */
   pthread_t *workers;
   uint32_t worker_count;
 
@@ -110,7 +110,7 @@ static void start_workers(struct pool *pool) {
   while (pool->worker_count + 1 < pool->threads &&
          pthread_create(&pool->workers[pool->worker_count], NULL, work, pool) == 0)
     pool->worker_count++;
-  atomic_store(&pool->owner, (int)getpid());
+  pool->owner = (int)getpid();
 }
 
 weir_status pool_create(uint32_t threads, struct pool **out_pool) {
@@ -123,21 +123,21 @@ weir_status pool_create(uint32_t threads, struct pool **out_pool) {
     free(pool);
     return weir_fail(WEIR_E_NOMEM, "no memory for %u threads", threads);
   }
-  pthread_mutex_init(&pool->submit, NULL);
+  lock_init(&pool->submit);
   *out_pool = pool;
   return WEIR_OK;
 }
 
 void pool_free(struct pool *pool) {
   if (!pool) return;
-  if (atomic_load(&pool->owner) == (int)getpid()) {
+  if (pool->owner == (int)getpid()) {
     atomic_store(&pool->stop, true);
     wake_all(pool);
     for (uint32_t i = 0; i < pool->worker_count; i++) pthread_join(pool->workers[i], NULL);
     pthread_cond_destroy(&pool->wake);
     pthread_mutex_destroy(&pool->sleep_lock);
   }
-  pthread_mutex_destroy(&pool->submit);
+  lock_destroy(&pool->submit);
   free(pool->workers);
   free(pool);
 }
@@ -153,15 +153,11 @@ void pool_run(struct pool *pool, uint32_t tasks, weir_task_fn task, void *arg) {
     run_alone(tasks, task, arg);
     return;
   }
-  int owner = atomic_load(&pool->owner), self = (int)getpid();
-  /* A fork may have copied `submit` in the locked state; its holder is not here. */
-  if (owner && owner != self && atomic_compare_exchange_strong(&pool->owner, &owner, 0))
-    pthread_mutex_init(&pool->submit, NULL);
-  if (pthread_mutex_trylock(&pool->submit) != 0) {
+  if (!lock_try(&pool->submit)) {
     run_alone(tasks, task, arg);
     return;
   }
-  if (atomic_load(&pool->owner) != self) start_workers(pool);
+  if (pool->owner != (int)getpid()) start_workers(pool);
 
   atomic_store_explicit(&pool->task, task, memory_order_relaxed);
   atomic_store_explicit(&pool->arg, arg, memory_order_relaxed);
@@ -176,5 +172,5 @@ void pool_run(struct pool *pool, uint32_t tasks, weir_task_fn task, void *arg) {
     relax();
     if (spins % 4096 == 0) sched_yield();
   }
-  pthread_mutex_unlock(&pool->submit);
+  lock_drop(&pool->submit);
 }

@@ -21,6 +21,7 @@ static void entry_free(struct entry *entry) {
   free(entry->path);
   free(entry->name);
   free(entry->reason);
+  entry_free(entry->replaced);
   free(entry);
 }
 
@@ -55,9 +56,16 @@ static const char *base_name(const char *path) {
   return slash && slash[1] ? slash + 1 : path;
 }
 
-/* Takes the entry over, whatever comes back. */
-static weir_status append(weir_runtime *runtime, struct entry *entry) {
+/* Puts the entry in place of the refusal of the same file, or at the end; takes it
+ * over, whatever comes back. */
+static weir_status add(weir_runtime *runtime, struct entry *entry) {
   struct registry *registry = &runtime->registry;
+  for (size_t i = 0; i < registry->count; i++)
+    if (registry->entries[i]->status && strcmp(registry->entries[i]->path, entry->path) == 0) {
+      entry->replaced = registry->entries[i];
+      registry->entries[i] = entry;
+      return WEIR_OK;
+    }
   if (registry->count == registry->capacity) {
     size_t capacity = registry->capacity ? registry->capacity * 2 : 16;
     struct entry **grown = realloc(registry->entries, capacity * sizeof(struct entry *));
@@ -73,11 +81,13 @@ static weir_status append(weir_runtime *runtime, struct entry *entry) {
 }
 
 static weir_status initialise(weir_runtime *runtime, struct entry *entry, const char *where) {
+  host_services_init(&entry->host, runtime, entry->plugin.name);
   if (entry->plugin.init) {
-    weir_fail(WEIR_OK, "it gave no reason");
-    weir_status status = entry->plugin.init(&runtime->host.table, &entry->state);
+    unsigned failures = error_count();
+    weir_status status = entry->plugin.init(&entry->host.table, &entry->state);
     if (status)
-      return weir_fail(status, "%s: its init() failed with %s: %s", where, weir_status_name(status), weir_last_error());
+      return weir_fail(status, "%s: its init() failed with %s: %s", where, weir_status_name(status),
+                       error_count() == failures ? "it gave no reason" : weir_last_error());
   }
   entry->initialised = true;
   return WEIR_OK;
@@ -116,9 +126,14 @@ static weir_status record(weir_runtime *runtime, const char *path, const void *s
     entry->ops = 0;
   } else {
     log_line(&runtime->log, WEIR_LOG_INFO, "registry", "admitted %s %s from %s", name, entry->plugin.version, path);
+    for (uint32_t i = 0; i < entry->plugin.op_count; i++)
+      if (entry->plugin.ops[i].op == 0 || entry->plugin.ops[i].op >= OP_LIMIT)
+        log_line(&runtime->log, WEIR_LOG_WARN, "registry",
+                 "%s has operation %u, which libweir %s does not know and does not offer", name,
+                 entry->plugin.ops[i].op, PACKAGE_VERSION);
     ++*out_admitted;
   }
-  return append(runtime, entry);
+  return add(runtime, entry);
 }
 
 /* A file may hold a plugin of another ABI major only; say which. */
@@ -157,7 +172,11 @@ static weir_status record_file(weir_runtime *runtime, const char *path, uint32_t
 }
 
 static weir_status record_found(weir_runtime *runtime, const struct found *found, uint32_t *out_admitted) {
-  if (find_path(runtime, found->path, NULL)) return WEIR_OK;
+  const struct entry *known = find_path(runtime, found->path, NULL);
+  if (known && known->status == WEIR_OK) return WEIR_OK; /* a refused one may have become good */
+  if (found->writable)
+    log_line(&runtime->log, WEIR_LOG_WARN, "registry",
+             "%s: every user may write to this file, and its code runs here; chmod o-w it", found->path);
   if (!found->problem) return record_file(runtime, found->path, out_admitted);
   weir_fail(WEIR_E_IO, "%s: %s", found->path, found->problem);
   return record(runtime, found->path, NULL, NULL, WEIR_E_IO, out_admitted);
@@ -191,6 +210,8 @@ static weir_status scan_installed(struct found_list *list) {
 
 weir_status registry_load(weir_runtime *runtime, uint32_t *out_admitted) {
   struct found_list named = {0}, installed = {0};
+  struct saved_error saved; /* refusals are listed, they are not failures of the caller */
+  error_save(&saved);
   weir_status status = scan_search_path(runtime->plugin_path, &named);
   if (!status) status = scan_installed(&installed);
   if (!status) status = record_all(runtime, &named, out_admitted);
@@ -198,6 +219,7 @@ weir_status registry_load(weir_runtime *runtime, uint32_t *out_admitted) {
   if (!status) status = record_all(runtime, &installed, out_admitted);
   found_list_free(&named);
   found_list_free(&installed);
+  if (!status) error_restore(&saved);
   return status;
 }
 

@@ -18,8 +18,8 @@ void runtime_release(weir_runtime *runtime) {
   pool_free(runtime->pool);
   selection_free(runtime->selection);
   free(runtime->plugin_path);
-  pthread_mutex_destroy(&runtime->log.lock);
-  pthread_mutex_destroy(&runtime->lock);
+  lock_destroy(&runtime->log.lock);
+  lock_destroy(&runtime->lock);
   free(runtime);
 }
 
@@ -51,11 +51,11 @@ static weir_status thread_count(const weir_options *options, uint32_t *out_threa
 }
 
 static weir_status configure(weir_runtime *runtime, const weir_options *options) {
-  weir_status status =
-      log_init(&runtime->log, options->log ? options->log : env_plain("WEIR_LOG"), options->log_fn, options->log_user);
+  weir_status status = log_init(&runtime->log, options->log ? options->log : env_plain("WEIR_LOG"),
+                                options->log ? "weir_options.log" : "WEIR_LOG", options->log_fn, options->log_user);
   if (status) return status;
   const char *selection = options->selection ? options->selection : env_code(&runtime->log, "WEIR_PLUGINS");
-  status = selection_parse(selection, &runtime->selection);
+  status = selection_parse(selection, options->selection ? "the selection" : "WEIR_PLUGINS", &runtime->selection);
   if (status) return status;
   const char *path = options->plugin_path ? options->plugin_path : env_code(&runtime->log, "WEIR_PLUGIN_PATH");
   if (!path) path = "";
@@ -76,12 +76,12 @@ weir_status weir_open(const weir_options *options, weir_runtime **out_runtime) {
     status = weir_struct_in(&known, sizeof known, options, sizeof known, "weir_options");
   if (status) return status;
   if (known.flags) return weir_fail(WEIR_E_FLAGS, "weir_options.flags is 0x%x; no flag is defined, pass 0", known.flags);
+  if (known.reserved) return weir_fail(WEIR_E_INVALID, "weir_options.reserved is %u; pass 0", known.reserved);
 
   weir_runtime *runtime = calloc(1, sizeof *runtime);
   if (!runtime) return weir_fail(WEIR_E_NOMEM, "no memory for a runtime");
   atomic_init(&runtime->references, 1);
-  pthread_mutex_init(&runtime->lock, NULL);
-  host_table_init(runtime);
+  lock_init(&runtime->lock);
   uint32_t admitted = 0;
   status = configure(runtime, &known);
   if (!status) status = registry_load(runtime, &admitted);
@@ -98,12 +98,12 @@ void weir_close(weir_runtime *runtime) { runtime_release(runtime); }
 weir_status weir_select(weir_runtime *runtime, const char *selection) {
   if (!runtime) return weir_fail(WEIR_E_NULL, "weir_select: runtime is null");
   struct selection *fresh;
-  weir_status status = selection_parse(selection, &fresh);
+  weir_status status = selection_parse(selection, "the selection", &fresh);
   if (status) return status;
-  pthread_mutex_lock(&runtime->lock);
+  lock_take(&runtime->lock);
   struct selection *old = runtime->selection;
   runtime->selection = fresh;
-  pthread_mutex_unlock(&runtime->lock);
+  lock_drop(&runtime->lock);
   selection_free(old);
   return WEIR_OK;
 }
@@ -112,32 +112,35 @@ weir_status weir_rescan(weir_runtime *runtime, uint32_t *out_admitted) {
   uint32_t admitted = 0;
   if (out_admitted) *out_admitted = 0;
   if (!runtime) return weir_fail(WEIR_E_NULL, "weir_rescan: runtime is null");
-  pthread_mutex_lock(&runtime->lock);
+  lock_take(&runtime->lock);
   weir_status status = registry_load(runtime, &admitted);
-  pthread_mutex_unlock(&runtime->lock);
+  lock_drop(&runtime->lock);
   if (out_admitted) *out_admitted = admitted;
   return status;
 }
 
 uint32_t weir_plugin_count(weir_runtime *runtime) {
   if (!runtime) return 0;
-  pthread_mutex_lock(&runtime->lock);
+  lock_take(&runtime->lock);
   uint32_t count = (uint32_t)runtime->registry.count;
-  pthread_mutex_unlock(&runtime->lock);
+  lock_drop(&runtime->lock);
   return count;
 }
 
 weir_status weir_plugin_get(weir_runtime *runtime, uint32_t index, weir_plugin_info *out_info) {
+  weir_plugin_info info = {0};
+  weir_status status = weir_struct_out(out_info, &info, sizeof info, "weir_plugin_info");
+  if (status) return status;
   if (!runtime) return weir_fail(WEIR_E_NULL, "weir_plugin_get: runtime is null");
-  pthread_mutex_lock(&runtime->lock);
+  lock_take(&runtime->lock);
   size_t count = runtime->registry.count;
   const struct entry *entry = index < count ? runtime->registry.entries[index] : NULL;
-  pthread_mutex_unlock(&runtime->lock);
+  lock_drop(&runtime->lock);
   if (!entry)
     return weir_fail(WEIR_E_NOTFOUND, "weir_plugin_get: there is no plugin %u; there are %zu, counted from 0", index,
                      count);
   const weir_plugin *plugin = &entry->plugin;
-  weir_plugin_info info = {
+  info = (weir_plugin_info){
       .status = entry->status,
       .name = entry->name,
       .version = plugin->version ? plugin->version : "",

@@ -9,7 +9,7 @@
 
 #include "internal.h"
 
-static weir_status add(struct found_list *list, struct text *path, struct text *problem) {
+static weir_status add(struct found_list *list, struct text *path, struct text *problem, bool writable) {
   if (path->failed || problem->failed) goto no_memory;
   if (list->count == list->capacity) {
     size_t capacity = list->capacity ? list->capacity * 2 : 16;
@@ -18,7 +18,7 @@ static weir_status add(struct found_list *list, struct text *path, struct text *
     list->items = items;
     list->capacity = capacity;
   }
-  list->items[list->count++] = (struct found){path->data, problem->data};
+  list->items[list->count++] = (struct found){path->data, problem->data, writable};
   return WEIR_OK;
 no_memory:
   text_free(path);
@@ -26,17 +26,17 @@ no_memory:
   return weir_fail(WEIR_E_NOMEM, "no memory for the list of plugin files");
 }
 
-static weir_status add_file(struct found_list *list, const char *file) {
+static weir_status add_file(struct found_list *list, const char *file, bool writable) {
   struct text path = {0}, problem = {0};
   text_add(&path, "%s", file);
-  return add(list, &path, &problem);
+  return add(list, &path, &problem, writable);
 }
 
 static weir_status add_problem(struct found_list *list, const char *file, const char *what) {
   struct text path = {0}, problem = {0};
   text_add(&path, "%s", file);
   text_add(&problem, "%s", what);
-  return add(list, &path, &problem);
+  return add(list, &path, &problem, false);
 }
 
 static int is_plugin_file(const struct dirent *item) {
@@ -77,9 +77,7 @@ weir_status scan_path(const char *path, bool must_exist, struct found_list *list
   if (!S_ISREG(info.st_mode))
     return add_problem(list, path, "it is neither a regular file nor a directory; remove it");
   if (info.st_size == 0) return add_problem(list, path, "the file is empty; install the plugin again");
-  if (info.st_mode & S_IWOTH)
-    return add_problem(list, path, "every user may write to the file, and its code would run here; chmod o-w it");
-  return add_file(list, path);
+  return add_file(list, path, (info.st_mode & S_IWOTH) != 0);
 }
 
 weir_status scan_search_path(const char *search_path, struct found_list *list) {

@@ -12,15 +12,15 @@
 #include "internal.h"
 
 struct parser {
-  const char *text, *at;
+  const char *text, *source, *at;
   struct selection *out;
 };
 
 static weir_status syntax(const struct parser *parser, const char *at, const char *problem) {
   return weir_fail(WEIR_E_SYNTAX,
-                   "the selection \"%s\" is malformed at column %zu: %s; "
+                   "%s \"%.*s\" is malformed at column %zu: %s; "
                    "write OP=NAME, OP=NAME:NAME:auto, NAME or -NAME, separated by commas",
-                   parser->text, (size_t)(at - parser->text) + 1, problem);
+                   parser->source, QUOTE_MOST, parser->text, (size_t)(at - parser->text) + 1, problem);
 }
 
 static size_t name_length(const char *at) { return strcspn(at, ",:="); }
@@ -88,7 +88,7 @@ static weir_status take_token(struct parser *parser) {
   return take_name(parser, &out->preferred, &out->preferred_count);
 }
 
-weir_status selection_parse(const char *text, struct selection **out_selection) {
+weir_status selection_parse(const char *text, const char *source, struct selection **out_selection) {
   *out_selection = NULL;
   struct selection *selection = calloc(1, sizeof *selection);
   if (!text) text = "";
@@ -97,7 +97,7 @@ weir_status selection_parse(const char *text, struct selection **out_selection) 
     free(selection);
     return weir_fail(WEIR_E_NOMEM, "no memory for the selection");
   }
-  struct parser parser = {text, text, selection};
+  struct parser parser = {text, source, text, selection};
   weir_status status = WEIR_OK;
   while (*text && !status) {
     status = take_token(&parser);

@@ -131,16 +131,17 @@ enum { WEIR_LOG_ERROR = 1, WEIR_LOG_WARN = 2, WEIR_LOG_INFO = 3, WEIR_LOG_DEBUG 
 
 typedef void (*weir_task_fn)(void *arg, uint32_t index);
 
-/* Given to init(); valid until fini() returns. Every function may be called
- * from any thread. `host` is the table itself. */
+/* Given to init(), one table for each plugin of each runtime; valid until fini()
+ * returns. Every function may be called from any thread. `host` is the table
+ * itself. */
 typedef struct weir_host weir_host;
 struct weir_host {
   uint32_t struct_size;
   uint16_t abi_major, abi_minor;
 
-  /* Writes one line when level is enabled for `area` (the plugin's name).
+  /* Writes one line under the plugin's name when WEIR_LOG asks for the level.
    * Never from quantize(), matvec() or sdpa(). */
-  void (*log)(const weir_host *host, int level, const char *area, const char *format, ...) WEIR_PRINTF(4, 5);
+  void (*log)(const weir_host *host, int level, const char *format, ...) WEIR_PRINTF(3, 4);
 
   /* Keeps the sentence for weir_last_error() of this thread; returns code, so
    * that `return host->fail(host, WEIR_E_INVALID, "...")` reads well. */
@@ -197,10 +198,10 @@ enum {
 typedef uint32_t weir_act;
 enum {
   /* 8-bit blocks: for each 32 consecutive k of a row (the last block of a row
-   * may be shorter), in f32: d = max|x| / 127, r = d > 0 ? 1/d : 0,
-   * q = round-half-even(x * r) clamped to [-128, 127]; x is taken as d * q.
-   * A block that holds a NaN or an Inf makes every result of its row NaN or
-   * Inf; it is never dropped. */
+   * may be shorter), in f32: d = max|x| / 127, r = 1/d, and where r is not finite
+   * (all zero, or below 3.7e-37) d = r = 0; q = round-half-even(x * r) clamped to
+   * [-128, 127]; x is taken as d * q. A block that holds a NaN or an Inf makes
+   * every result of its row NaN or Inf; it is never dropped. */
   WEIR_ACT_INT8 = 0,
   /* Activations are used as given; nothing is quantised. */
   WEIR_ACT_EXACT = 1
@@ -364,7 +365,8 @@ enum {
  * p = kv_len - q_len + i (bottom-right), which may be negative; causal drops
  * j > p; window > 0 drops j <= p - window. A slot that is dropped, or whose mask
  * is false or -inf, has no influence, whatever K and V hold there. A query with
- * nothing to attend gives exactly 0. The softmax uses the true maximum. */
+ * nothing to attend gives exactly 0. The softmax uses the true maximum. An
+ * attended score of NaN or +Inf gives NaN; an attended NaN or Inf of V is IEEE's. */
 typedef struct weir_sdpa_desc {
   uint32_t struct_size;
   weir_op op; /* WEIR_OP_SDPA */
