@@ -27,7 +27,7 @@ static weir_status host_fail(const weir_host *host, weir_status code, const char
 
 static void *host_memory_alloc(const weir_host *host, size_t bytes) {
   (void)host;
-  if (bytes > SIZE_MAX - 63) return NULL;
+  if (bytes > PTRDIFF_MAX - 63) return NULL;
   return aligned_alloc(64, bytes ? (bytes + 63) & ~(size_t)63 : 64);
 }
 
