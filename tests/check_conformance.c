@@ -18,8 +18,12 @@ static const struct {
   weir_op op;
   const char *name;
 } subjects[] = {
-    {"ref", WEIR_OP_INT4_MATVEC, "ref int4"}, {"ref", WEIR_OP_INT8_MATVEC, "ref int8"}, {"ref", WEIR_OP_SDPA, "ref sdpa"},
-    {"cpu", WEIR_OP_INT4_MATVEC, "cpu int4"}, {"cpu", WEIR_OP_INT8_MATVEC, "cpu int8"}, {"cpu", WEIR_OP_SDPA, "cpu sdpa"},
+    {"ref", WEIR_OP_INT4_MATVEC, "ref int4"},
+    {"ref", WEIR_OP_INT8_MATVEC, "ref int8"},
+    {"ref", WEIR_OP_SDPA, "ref sdpa"},
+    {"cpu", WEIR_OP_INT4_MATVEC, "cpu int4"},
+    {"cpu", WEIR_OP_INT8_MATVEC, "cpu int8"},
+    {"cpu", WEIR_OP_SDPA, "cpu sdpa"},
 };
 
 static int wants_all(void) {

@@ -19,7 +19,8 @@
  * activation as represented (d*q for WEIR_ACT_INT8). The integer part of a block of
  * 32 is exact; the factor holds the f32 roundings of each block's term and of
  * the sum over blocks. Ordinary data must also reach 40 dB against
- * WEIR_ACT_EXACT: the 8-bit recipe itself is good for about 46.
+ * WEIR_ACT_EXACT: the 8-bit recipe itself is good for about 46, and data for which
+ * the recipe gives less than 42 is left out.
  *
  * SDPA: an error of d_j in the score of slot j changes its probability p_j by a factor
  * of e^d_j, and the result, after normalisation, by no more than

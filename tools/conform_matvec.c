@@ -119,10 +119,12 @@ static int is_ordinary(const struct matvec_case *item, const weir_matvec_desc *d
   return item->values == VALUES_ORDINARY && (uint64_t)item->m * desc->n >= 64 && desc->k >= 64;
 }
 
+/* `recipe` is what the 8-bit recipe gives. Where even that is close to the limit, a few
+ * sums happen to have cancelled, and the data says nothing about the plugin. */
 static int check_snr(struct conform *c, const struct matvec_unit *unit, const struct matvec_data *data, uint32_t m,
-                     const void *y) {
+                     const void *y, const double *recipe) {
   uint64_t count = (uint64_t)m * unit->desc.n;
-  double *exact = conform_memory(c, count * sizeof *exact), signal = 0, noise = 0;
+  double *exact = conform_memory(c, count * sizeof *exact), signal = 0, noise = 0, recipe_noise = 0;
   if (!exact || ask_oracle(c, unit, data, m, WEIR_ACT_EXACT, exact)) {
     return -1;
   }
@@ -133,6 +135,10 @@ static int check_snr(struct conform *c, const struct matvec_unit *unit, const st
     }
     signal += exact[i] * exact[i];
     noise += (got - exact[i]) * (got - exact[i]);
+    recipe_noise += (recipe[i] - exact[i]) * (recipe[i] - exact[i]);
+  }
+  if (10 * log10(signal / recipe_noise) < 42) {
+    return 0;
   }
   double snr = 10 * log10(signal / noise);
   if (noise != 0 && !(snr >= 40)) {
@@ -173,7 +179,7 @@ static int check_results(struct conform *c, const struct matvec_case *item, cons
     return -1;
   }
   if (unit->info.act == WEIR_ACT_INT8 && is_ordinary(item, desc)) {
-    return check_snr(c, unit, data, item->m, y);
+    return check_snr(c, unit, data, item->m, y, want);
   }
   return 0;
 }

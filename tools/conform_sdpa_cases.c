@@ -106,8 +106,8 @@ void sdpa_case_add(struct case_list *list, const struct sdpa_case *item, int qui
     if (item->pattern_value) {
       case_append(name, "%u", item->pattern_value);
     }
-    case_append(name, "-%s%s%s", item->mask_dims & MASK_PER_BATCH ? "b" : "", item->mask_dims & MASK_PER_HEAD ? "h" : "",
-                item->mask_dims & MASK_PER_QUERY ? "q" : "");
+    case_append(name, "-%s%s%s", item->mask_dims & MASK_PER_BATCH ? "b" : "",
+                item->mask_dims & MASK_PER_HEAD ? "h" : "", item->mask_dims & MASK_PER_QUERY ? "q" : "");
   }
   if (item->q_layout || item->kv_layout || item->o_layout) {
     case_append(name, "/%s-%s-%s", layout_names[item->q_layout], layout_names[item->kv_layout],
@@ -215,9 +215,10 @@ static void add_lengths(struct case_list *list) {
     int32_t kv_len[CASE_BATCH_MAX];
     uint32_t batch, capacity;
   } rows[] = {
-      {{300}, 1, 300},    {{0}, 1, 64},           {{1}, 1, 300},           {{0, 1, 300}, 3, 300}, {{129, 17}, 2, 256},
-      {{-5, 40}, 2, 64},  {{INT32_MIN}, 1, 64},   {{1000, 3, 65}, 3, 65},  {{INT32_MAX}, 1, 33},  {{64, 65, 63}, 3, 1000},
-      {{257, 0}, 2, 600},
+      {{300}, 1, 300},       {{0}, 1, 64},          {{1}, 1, 300},
+      {{0, 1, 300}, 3, 300}, {{129, 17}, 2, 256},   {{-5, 40}, 2, 64},
+      {{INT32_MIN}, 1, 64},  {{1000, 3, 65}, 3, 65}, {{INT32_MAX}, 1, 33},
+      {{64, 65, 63}, 3, 1000}, {{257, 0}, 2, 600},
   };
   for (size_t i = 0; i < COUNT_OF(rows); ++i) {
     for (uint32_t q_len = 1; q_len <= 4; q_len += 3) {

@@ -10,7 +10,17 @@
  *
  * dots:   8 accumulators, 4 rows x 2 slots, 2 x 4 or 1 x 8, so that K is loaded
  *         once for up to 4 rows; the 8 sums are formed together at the end.
- * values: 2 rows x 4 slots; V streams, the sums of the tile stay in L1. */
+ * values: 2 rows x 4 slots; V streams, the sums of the tile stay in L1.
+ *
+ * Decode, one query, K and V in BF16 from DRAM, against a plain read of as many
+ * bytes in the same run. Two Zen 3 cores that other jobs used too: medians and (best)
+ * of the quietest of three runs.
+ *   heads 32:16 D 256 kv 4096, 2 threads: 3.15 ms (2.76), 21.3 GB/s, read 26.3 (36.0)
+ *                               1 thread: 5.08 ms (4.12), 13.2 GB/s, read 18.7 (22.3)
+ *   heads 16:2  D 256 kv 8192, 2 threads: 2.29 ms (1.31),  7.3 GB/s, read 23.5 (34.6)
+ *                               1 thread: 3.10 ms (2.25),  5.4 GB/s, read 18.7 (21.7)
+ * The last two are bound by arithmetic: 8 rows share each K, 8 multiply-adds an
+ * element, 60 Gflop/s a core at best. */
 
 #include "sdpa_avx2.h"
 
@@ -96,22 +106,29 @@ AVX2 static void store(weir_type type, weir_type kv_type, const float *sum, floa
 
 /* ---- Memory ------------------------------------------------------------- */
 
-/* Each step over 16 elements of `slots` rows fetches as many bytes of the rows
- * ahead, but row after row: in their order memory is twice as fast. */
+/* Rows to fetch into the cache, spread evenly over the steps of a kernel: a step
+ * earns the bytes it uses of K or V, a line costs 64 for each group of rows, as
+ * each group passes over all. In their order, they come 1.7
+ * times as fast as column by column. */
 struct fetch {
-  const void *const *row; /* null: nothing to fetch */
-  size_t at;              /* byte of the row */
+  const void *const *row;
+  size_t at; /* byte of the row */
+  size_t row_bytes, earned, cost;
 };
 
-AVX2_INLINE void fetch_step(struct fetch *fetch, size_t row_bytes, size_t step_bytes) {
-  if (fetch->row) {
-    for (size_t i = 0; i < step_bytes; i += 64) {
-      _mm_prefetch((const char *)*fetch->row + fetch->at, _MM_HINT_T0);
-      fetch->at += 64;
-      if (fetch->at >= row_bytes) {
-        fetch->at -= row_bytes;
-        fetch->row++;
-      }
+AVX2_INLINE struct fetch fetch_start(const void *const *ahead, uint32_t head_dim, weir_type type, uint32_t groups) {
+  return (struct fetch){.row = ahead, .row_bytes = head_dim * size_of(type), .cost = 64 * (size_t)groups};
+}
+
+AVX2_INLINE void fetch_step(struct fetch *fetch, size_t used) {
+  fetch->earned += used;
+  while (fetch->earned >= fetch->cost) {
+    _mm_prefetch((const char *)*fetch->row + fetch->at, _MM_HINT_T0);
+    fetch->earned -= fetch->cost;
+    fetch->at += 64;
+    if (fetch->at >= fetch->row_bytes) {
+      fetch->at -= fetch->row_bytes;
+      fetch->row++;
     }
   }
 }
@@ -138,26 +155,25 @@ AVX2_INLINE void dots_slot(const float *q, uint32_t head_dim, const void *k, uin
 }
 
 /* 8 dot products: 8 / slots rows from r on with `slots` slots from j on. */
-AVX2_INLINE void dots_block(const struct sdpa_rows *rows, uint32_t r, const void *const *k, const void *const *ahead,
-                            uint32_t j, weir_type type, const int slots) {
+AVX2_INLINE void dots_block(const struct sdpa_rows *rows, uint32_t r, const void *const *k, uint32_t j,
+                            struct fetch *fetch, weir_type type, const int slots) {
   const uint32_t head_dim = rows->head_dim;
   const float *q = rows->q + (size_t)r * head_dim;
   const __m256 zero = _mm256_setzero_ps();
   __m256 a[8] = {zero, zero, zero, zero, zero, zero, zero, zero};
   uint32_t d = 0;
-  struct fetch fetch = {.row = ahead ? ahead + j : NULL};
   /* The orders keep the accumulators and what they need in 16 registers. */
-#define BOTH(s)                                                            \
-  if (s < slots) {                                                         \
-    dots_slot(q, head_dim, k[j + s], d, a, type, slots, s % slots, LOW);   \
-    dots_slot(q, head_dim, k[j + s], d, a, type, slots, s % slots, HIGH);  \
+#define BOTH(s)                                                           \
+  if (s < slots) {                                                        \
+    dots_slot(q, head_dim, k[j + s], d, a, type, slots, s % slots, LOW);  \
+    dots_slot(q, head_dim, k[j + s], d, a, type, slots, s % slots, HIGH); \
   }
-#define REST(s)                                                            \
-  if (s < slots) {                                                         \
-    dots_slot(q, head_dim, k[j + s], d, a, type, slots, s % slots, LAST);  \
+#define REST(s)                                                           \
+  if (s < slots) {                                                        \
+    dots_slot(q, head_dim, k[j + s], d, a, type, slots, s % slots, LAST); \
   }
   for (; d + 16 <= head_dim; d += 16) {
-    fetch_step(&fetch, head_dim * size_of(type), slots * 16 * size_of(type));
+    fetch_step(fetch, slots * 16 * size_of(type));
     if (slots == 2) {
       dots_slot(q, head_dim, k[j], d, a, type, slots, 0, LOW);
       dots_slot(q, head_dim, k[j + 1], d, a, type, slots, 1, LOW);
@@ -192,12 +208,14 @@ AVX2_INLINE void dots_block(const struct sdpa_rows *rows, uint32_t r, const void
 AVX2_INLINE void dots(const struct sdpa_rows *rows, const void *const *k, const void *const *ahead, uint32_t n,
                       weir_type type) {
   const uint64_t *keep = rows->keep;
+  const uint32_t groups = rows->count / 4 + rows->count % 4 / 2 + rows->count % 2;
+  struct fetch fetch = fetch_start(ahead, rows->head_dim, type, groups);
   uint32_t r = 0;
   for (; r + 4 <= rows->count; r += 4) {
     uint64_t any = keep[r] | keep[r + 1] | keep[r + 2] | keep[r + 3];
     for (uint32_t j = 0; j < n; j += 2) {
       if (any >> j & 3) {
-        dots_block(rows, r, k, r == 0 ? ahead : NULL, j, type, 2);
+        dots_block(rows, r, k, j, &fetch, type, 2);
       }
     }
   }
@@ -205,14 +223,14 @@ AVX2_INLINE void dots(const struct sdpa_rows *rows, const void *const *k, const 
     uint64_t any = keep[r] | keep[r + 1];
     for (uint32_t j = 0; j < n; j += 4) {
       if (any >> j & 15) {
-        dots_block(rows, r, k, r == 0 ? ahead : NULL, j, type, 4);
+        dots_block(rows, r, k, j, &fetch, type, 4);
       }
     }
   }
   for (; r < rows->count; r++) {
     for (uint32_t j = 0; j < n; j += 8) {
       if (keep[r] >> j & 255) {
-        dots_block(rows, r, k, r == 0 ? ahead : NULL, j, type, 8);
+        dots_block(rows, r, k, j, &fetch, type, 8);
       }
     }
   }
@@ -227,16 +245,16 @@ AVX2_INLINE void values_step(float *part_sum, uint32_t head_dim, const __m256 w[
   const int more = part == LOW ? 8 : 0;
   __m256 a = _mm256_loadu_ps(first), b = _mm256_loadu_ps(second);
   __m256 a2 = _mm256_loadu_ps(first + more), b2 = _mm256_loadu_ps(second + more);
-#define SLOT(s)                                                   \
-  if (s < slots) {                                                \
-    __m256 x = elements(type, v[s], d, part);                     \
-    a = _mm256_fmadd_ps(w[s], x, a);                              \
-    b = row_count == 2 ? _mm256_fmadd_ps(w[s + 4], x, b) : b;     \
-    if (part == LOW) {                                            \
-      __m256 y = elements(type, v[s], d, HIGH);                   \
-      a2 = _mm256_fmadd_ps(w[s], y, a2);                          \
+#define SLOT(s)                                                    \
+  if (s < slots) {                                                 \
+    __m256 x = elements(type, v[s], d, part);                      \
+    a = _mm256_fmadd_ps(w[s], x, a);                               \
+    b = row_count == 2 ? _mm256_fmadd_ps(w[s + 4], x, b) : b;      \
+    if (part == LOW) {                                             \
+      __m256 y = elements(type, v[s], d, HIGH);                    \
+      a2 = _mm256_fmadd_ps(w[s], y, a2);                           \
       b2 = row_count == 2 ? _mm256_fmadd_ps(w[s + 4], y, b2) : b2; \
-    }                                                             \
+    }                                                              \
   }
   SLOT(0) SLOT(1) SLOT(2) SLOT(3)
 #undef SLOT
@@ -253,8 +271,8 @@ AVX2_INLINE void values_step(float *part_sum, uint32_t head_dim, const __m256 w[
 }
 
 /* part += weight * v for 1 or 2 rows from r on and 1 or 4 slots from j on. */
-AVX2_INLINE void values_block(const struct sdpa_rows *rows, uint32_t r, const void *const *v, const void *const *ahead,
-                              uint32_t j, weir_type type, const int row_count, const int slots) {
+AVX2_INLINE void values_block(const struct sdpa_rows *rows, uint32_t r, const void *const *v, uint32_t j,
+                              struct fetch *fetch, weir_type type, const int row_count, const int slots) {
   const uint32_t head_dim = rows->head_dim;
   const float *weight = rows->weight + (size_t)r * rows->pitch + j;
   float *part = rows->part + (size_t)r * head_dim;
@@ -263,10 +281,11 @@ AVX2_INLINE void values_block(const struct sdpa_rows *rows, uint32_t r, const vo
   w[i] = i / 4 < row_count && i % 4 < slots ? _mm256_set1_ps(weight[i / 4 * rows->pitch + i % 4]) : _mm256_setzero_ps();
   EIGHT(WEIGHT)
 #undef WEIGHT
-  struct fetch fetch = {.row = ahead ? ahead + j : NULL};
   uint32_t d = 0;
   for (; d + 16 <= head_dim; d += 16) {
-    fetch_step(&fetch, head_dim * size_of(type), slots * 16 * size_of(type));
+    if (fetch) {
+      fetch_step(fetch, slots * 16 * size_of(type));
+    }
     values_step(part, head_dim, w, v + j, d, type, row_count, slots, LOW);
   }
   if (d < head_dim) {
@@ -275,15 +294,15 @@ AVX2_INLINE void values_block(const struct sdpa_rows *rows, uint32_t r, const vo
 }
 
 /* One row and up to 4 slots, of which those in `bits` are attended. */
-AVX2_INLINE void values_some(const struct sdpa_rows *rows, uint32_t r, const void *const *v, const void *const *ahead,
-                             uint32_t j, weir_type type, unsigned bits) {
+AVX2_INLINE void values_some(const struct sdpa_rows *rows, uint32_t r, const void *const *v, uint32_t j,
+                             struct fetch *fetch, weir_type type, unsigned bits) {
   if (bits == 15) {
-    values_block(rows, r, v, ahead, j, type, 1, 4);
+    values_block(rows, r, v, j, fetch, type, 1, 4);
     return;
   }
   for (uint32_t s = 0; s < 4; s++) {
     if (bits >> s & 1) {
-      values_block(rows, r, v, NULL, j + s, type, 1, 1);
+      values_block(rows, r, v, j + s, NULL, type, 1, 1);
     }
   }
 }
@@ -300,17 +319,18 @@ AVX2_INLINE void values_fold(const struct sdpa_rows *rows, uint32_t r) {
 
 AVX2_INLINE void values(const struct sdpa_rows *rows, const void *const *v, const void *const *ahead, uint32_t n,
                         weir_type type) {
+  struct fetch fetch = fetch_start(ahead, rows->head_dim, type, (rows->count + 1) / 2);
   for (uint32_t r = 0; r < rows->count; r += 2) {
     uint64_t keep0 = rows->keep[r];
     uint64_t keep1 = r + 1 < rows->count ? rows->keep[r + 1] : 0;
     for (uint32_t j = 0; j < n; j += 4) {
       unsigned bits0 = keep0 >> j & 15, bits1 = keep1 >> j & 15;
       if ((bits0 & bits1) == 15) {
-        values_block(rows, r, v, r == 0 ? ahead : NULL, j, type, 2, 4);
+        values_block(rows, r, v, j, &fetch, type, 2, 4);
         continue;
       }
-      values_some(rows, r, v, r == 0 ? ahead : NULL, j, type, bits0);
-      values_some(rows, r + 1, v, NULL, j, type, bits1);
+      values_some(rows, r, v, j, &fetch, type, bits0);
+      values_some(rows, r + 1, v, j, NULL, type, bits1);
     }
     if (keep0) {
       values_fold(rows, r);

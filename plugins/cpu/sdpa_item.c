@@ -9,8 +9,9 @@
 
 #include "sdpa.h"
 
-/* Rows of K or V between use and fetch. Strides are often powers of two, so that
- * few rows fit into the L1 cache at a time; 8 to 16 measured best. */
+/* Rows of K or V between use and fetch where one pass over a tile does. Strides are
+ * often powers of two, so that few rows fit into the L1 cache at a time; 8 to 16
+ * measured best. Several passes fetch the whole of what comes next. */
 enum { FETCH_AHEAD = 16 };
 
 /* What follows the head_dim sums in the partial result of one row and split. */
@@ -154,6 +155,7 @@ static void attend_stretch(struct item *item, int64_t begin, int64_t end) {
   const weir_sdpa_args *args = item->call->args;
   const weir_type type = plan->desc.kv_type;
   const uint32_t pitch = plan->pitch;
+  const uint32_t ahead = item->rows.count <= 2 ? FETCH_AHEAD : pitch;
   const void *rows[3 * SDPA_TILE_MAX]; /* in the order of their use: K and V of a tile, K of the next */
   const void **k_rows = rows, **v_rows = rows + pitch, **next_rows = rows + 2 * pitch;
   slot_rows(item, args->k, args->k_stride, begin, end, k_rows);
@@ -162,9 +164,9 @@ static void attend_stretch(struct item *item, int64_t begin, int64_t end) {
     slot_rows(item, args->k, args->k_stride, t0 + pitch, end, next_rows);
     if (attended(item, t0, n)) {
       slot_rows(item, args->v, args->v_stride, t0, end, v_rows);
-      plan->kernels->dots[type](&item->rows, k_rows, k_rows + FETCH_AHEAD, n);
+      plan->kernels->dots[type](&item->rows, k_rows, k_rows + ahead, n);
       plan->kernels->softmax(&item->rows, n, plan->desc.scale, plan->desc.softcap);
-      plan->kernels->values[type](&item->rows, v_rows, v_rows + FETCH_AHEAD, n);
+      plan->kernels->values[type](&item->rows, v_rows, v_rows + ahead, n);
     }
     memcpy(k_rows, next_rows, pitch * sizeof *k_rows);
   }
