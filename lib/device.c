@@ -5,28 +5,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
+#include "cuda_device.h"
 
 void device_retain(weir_device *device) { atomic_fetch_add(&device->references, 1); }
 
 void device_release(weir_device *device) {
   if (!device || atomic_fetch_sub(&device->references, 1) != 1) return;
   pool_free(device->pool);
+  cuda_device_close(device->cuda);
   runtime_release(device->runtime);
   free(device);
 }
 
-static _Thread_local struct pool *current_pool;
+static _Thread_local const weir_device *current;
 
-struct device_scope device_enter(const weir_device *device) {
-  struct device_scope scope = {current_pool};
-  current_pool = device->pool ? device->pool : device->runtime->pool;
-  return scope;
+weir_status device_enter(const weir_device *device, struct device_scope *out_scope) {
+  *out_scope = (struct device_scope){.outer = current};
+  weir_status status = device->cuda ? cuda_enter(device->cuda, &out_scope->pushed) : WEIR_OK;
+  if (!status) current = device;
+  return status;
 }
 
-void device_leave(struct device_scope scope) { current_pool = scope.outer; }
+void device_leave(const weir_device *device, struct device_scope scope) {
+  if (device->cuda) cuda_leave(device->cuda, scope.pushed);
+  current = scope.outer;
+}
 
-struct pool *device_pool(weir_runtime *runtime) { return current_pool ? current_pool : runtime->pool; }
+const weir_device *device_current(void) { return current; }
 
 static weir_status malformed(const char *name, const char *at, const char *problem) {
   return weir_fail(WEIR_E_SYNTAX,
@@ -149,15 +154,12 @@ static weir_status describe_cpu(weir_runtime *runtime, const char *name, weir_de
   return take_settings(name, name + 4, cpu_settings, COUNT_OF(cpu_settings), out_info);
 }
 
-static weir_status describe_cuda(const char *name, weir_device_info *out_info) {
+static weir_status describe_cuda(weir_runtime *runtime, const char *name, weir_device_info *out_info,
+                                 struct cuda_device **out_cuda) {
   *out_info = (weir_device_info){.struct_size = sizeof *out_info, .kind = WEIR_DEVICE_CUDA};
   const char *at = name[4] ? name + 5 : "0";
   uint64_t ordinal;
-  if (take_number(&at, 1023, &ordinal) && !*at)
-    return weir_fail(WEIR_E_NODEVICE,
-                     "the device \"%s\" is not available: weir %s has no CUDA support yet; use cpu, or describe a "
-                     "device with cuda:sm=90,sms=132",
-                     name, PACKAGE_VERSION);
+  if (take_number(&at, 1023, &ordinal) && !*at) return cuda_device_open(runtime, (int)ordinal, out_cuda, out_info);
   out_info->flags = WEIR_DEVICE_SYNTHETIC;
   at = name[4] ? name + 5 : "";
   weir_status status = take_settings(name, at, cuda_settings, COUNT_OF(cuda_settings), out_info);
@@ -178,20 +180,25 @@ weir_status weir_device_open(weir_runtime *runtime, const char *name, weir_devic
   if (!runtime || !name)
     return weir_fail(WEIR_E_NULL, "weir_device_open: %s is null", runtime ? "name" : "runtime");
   weir_device_info info;
+  struct cuda_device *cuda = NULL;
   weir_status status;
   if (is_kind(name, "cpu"))
     status = describe_cpu(runtime, name, &info);
   else if (is_kind(name, "cuda"))
-    status = describe_cuda(name, &info);
+    status = describe_cuda(runtime, name, &info, &cuda);
   else
     status = malformed(name, name, "a device is of kind cpu or cuda");
   if (status) return status;
   weir_device *device = calloc(1, sizeof *device);
-  if (!device) return weir_fail(WEIR_E_NOMEM, "no memory for a device");
+  if (!device) {
+    cuda_device_close(cuda);
+    return weir_fail(WEIR_E_NOMEM, "no memory for a device");
+  }
   atomic_init(&device->references, 1);
   runtime_retain(runtime);
   device->runtime = runtime;
   device->info = info;
+  device->cuda = cuda;
   if (info.kind == WEIR_DEVICE_CPU && info.threads != pool_threads(runtime->pool))
     status = pool_create(info.threads, &device->pool);
   if (status) {

@@ -77,9 +77,11 @@ weir_status weir_pack(const weir_plan *plan, const weir_matvec_source *source, u
     known.row_stride = desc->k / desc->group;
     known.group_stride = 1;
   }
-  struct device_scope scope = device_enter(plan->device);
+  struct device_scope scope;
+  status = device_enter(plan->device, &scope);
+  if (status) return status;
   status = plan->matvec.vtable->pack(plan->plan, &known, n0, n1, out_packed);
-  device_leave(scope);
+  device_leave(plan->device, scope);
   return status;
 }
 
@@ -97,9 +99,11 @@ weir_status weir_quantize(const weir_plan *plan, const weir_quantize_args *args,
                         plan->matvec.info.align);
   if (!status) status = check_stream(plan, stream);
   if (status) return status;
-  struct device_scope scope = device_enter(plan->device);
+  struct device_scope scope;
+  status = device_enter(plan->device, &scope);
+  if (status) return status;
   status = plan->matvec.vtable->quantize(plan->plan, &known, stream);
-  device_leave(scope);
+  device_leave(plan->device, scope);
   return status;
 }
 
@@ -120,9 +124,11 @@ weir_status weir_matvec(const weir_plan *plan, const weir_matvec_args *args, wei
                         plan->matvec.vtable->workspace_size(plan->plan, known.m), plan->matvec.info.align);
   if (!status) status = check_stream(plan, stream);
   if (status) return status;
-  struct device_scope scope = device_enter(plan->device);
+  struct device_scope scope;
+  status = device_enter(plan->device, &scope);
+  if (status) return status;
   status = plan->matvec.vtable->matvec(plan->plan, &known, stream);
-  device_leave(scope);
+  device_leave(plan->device, scope);
   return status;
 }
 
@@ -157,8 +163,10 @@ weir_status weir_sdpa(const weir_plan *plan, const weir_sdpa_args *args, weir_st
                         plan->sdpa.vtable->workspace_size(plan->plan, known.q_len), plan->sdpa.info.align);
   if (!status) status = check_stream(plan, stream);
   if (status) return status;
-  struct device_scope scope = device_enter(plan->device);
+  struct device_scope scope;
+  status = device_enter(plan->device, &scope);
+  if (status) return status;
   status = plan->sdpa.vtable->sdpa(plan->plan, &known, stream);
-  device_leave(scope);
+  device_leave(plan->device, scope);
   return status;
 }

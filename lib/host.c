@@ -3,9 +3,10 @@
 /* The services that plugins get instead of symbols. */
 #include "config.h"
 
+#include <dlfcn.h>
 #include <stdlib.h>
 
-#include "internal.h"
+#include "cuda.h"
 
 static const struct host_services *services(const weir_host *host) { return (const struct host_services *)host; }
 
@@ -36,13 +37,54 @@ static void host_memory_free(const weir_host *host, void *memory) {
   free(memory);
 }
 
-static void host_parallel(const weir_host *host, uint32_t tasks, weir_task_fn task, void *arg) {
-  pool_run(device_pool(services(host)->runtime), tasks, task, arg);
+/* Of the device this thread is in, else the runtime's. */
+static struct pool *pool_of(const weir_host *host) {
+  const weir_device *device = device_current();
+  return device && device->pool ? device->pool : services(host)->runtime->pool;
 }
 
-static uint32_t host_thread_count(const weir_host *host) { return pool_threads(device_pool(services(host)->runtime)); }
+static void host_parallel(const weir_host *host, uint32_t tasks, weir_task_fn task, void *arg) {
+  pool_run(pool_of(host), tasks, task, arg);
+}
 
-void host_services_init(struct host_services *out, weir_runtime *runtime, const char *plugin) {
+static uint32_t host_thread_count(const weir_host *host) { return pool_threads(pool_of(host)); }
+
+/* The services for plan() act on the device that the plan is for. */
+static weir_status check_cuda(const char *call, const weir_device_info *info) {
+  const weir_device *device = device_current();
+  if (device && device->cuda && (!info || info == &device->info)) return WEIR_OK;
+  return weir_fail(WEIR_E_INVALID, "%s: call it in plan(), with the CUDA device that plan() was given", call);
+}
+
+static weir_status host_kernel_get(const weir_host *host, const weir_device_info *device, const char *ptx,
+                                   const char *entry, uint32_t most_shared_bytes, const weir_kernel **out_kernel) {
+  *out_kernel = NULL;
+  weir_status status = check_cuda("kernel_get", device);
+  return status ? status : cuda_kernel_get(device_current(), services(host)->path, ptx, entry, most_shared_bytes, out_kernel);
+}
+
+static weir_status host_kernel_occupancy(const weir_host *host, const weir_kernel *kernel, uint32_t threads,
+                                         uint32_t shared_bytes, uint32_t *out_blocks) {
+  (void)host;
+  *out_blocks = 0;
+  weir_status status = check_cuda("kernel_occupancy", NULL);
+  return status ? status : cuda_kernel_occupancy(kernel, threads, shared_bytes, out_blocks);
+}
+
+static weir_status host_kernel_launch(const weir_host *host, const weir_kernel *kernel, const weir_launch *launch,
+                                      void *const *params, weir_stream stream) {
+  (void)host;
+  weir_launch known;
+  weir_status status = launch_check(launch, &known);
+  return status ? status : cuda_kernel_launch(kernel, &known, params, stream);
+}
+
+static void *host_cuda_symbol(const weir_host *host, const char *name) {
+  const struct cuda_driver *driver = services(host)->runtime->cuda;
+  return driver ? dlsym(driver->library, name) : NULL;
+}
+
+void host_services_init(struct host_services *out, weir_runtime *runtime, const char *plugin, const char *path) {
   *out = (struct host_services){
       .table =
           {
@@ -55,8 +97,13 @@ void host_services_init(struct host_services *out, weir_runtime *runtime, const 
               .memory_free = host_memory_free,
               .parallel = host_parallel,
               .thread_count = host_thread_count,
+              .kernel_get = host_kernel_get,
+              .kernel_occupancy = host_kernel_occupancy,
+              .kernel_launch = host_kernel_launch,
+              .cuda_symbol = host_cuda_symbol,
           },
       .runtime = runtime,
       .plugin = plugin,
+      .path = path,
   };
 }

@@ -152,8 +152,9 @@ struct host_services {
   weir_host table; /* first: plugins hold a pointer to it */
   weir_runtime *runtime;
   const char *plugin; /* its name */
+  const char *path;   /* of its file */
 };
-void host_services_init(struct host_services *out, weir_runtime *runtime, const char *plugin);
+void host_services_init(struct host_services *out, weir_runtime *runtime, const char *plugin, const char *path);
 
 /* ---- admit.c ---- */
 /* A plugin as the registry keeps it: its own words, and tables without holes. */
@@ -194,7 +195,8 @@ struct weir_runtime {
   struct log log;
   struct registry registry;
   struct selection *selection;
-  char *plugin_path;
+  char *plugin_path, *ptx_path, *cuda_library; /* "" where not given */
+  struct cuda_driver *cuda; /* once a CUDA device was asked for */
   struct pool *pool;
 };
 void runtime_retain(weir_runtime *runtime);
@@ -209,15 +211,20 @@ struct weir_device {
   weir_runtime *runtime;
   weir_device_info info;
   struct pool *pool; /* of its own, where it has another number of threads than the runtime */
+  struct cuda_device *cuda; /* of a CUDA device that is here */
 };
 /* Every call into a plugin for a device stands between these two: host services
  * then act for that device. */
 struct device_scope {
-  struct pool *outer;
+  const weir_device *outer;
+  bool pushed; /* its CUDA context */
 };
-struct device_scope device_enter(const weir_device *device);
-void device_leave(struct device_scope scope);
-struct pool *device_pool(weir_runtime *runtime); /* of the device this thread is in, else the runtime's */
+weir_status device_enter(const weir_device *device, struct device_scope *out_scope);
+void device_leave(const weir_device *device, struct device_scope scope);
+const weir_device *device_current(void); /* the one this thread is in, or NULL */
+
+/* ---- stream.c ---- */
+weir_status launch_check(const weir_launch *launch, weir_launch *out_known);
 void device_retain(weir_device *device);
 void device_release(weir_device *device);
 

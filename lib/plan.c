@@ -59,13 +59,14 @@ static weir_status call_plugin(weir_plan *plan) {
   void *state = plan->entry->state;
   const weir_device_info *info = &plan->device->info;
   unsigned failures = error_count();
-  struct device_scope scope = device_enter(plan->device);
-  weir_status status;
+  struct device_scope scope;
+  weir_status status = device_enter(plan->device, &scope);
+  if (status) return status;
   if (plan_is_matvec(plan))
     status = plan->matvec.vtable->plan(state, info, &plan->matvec.desc, &plan->plan);
   else
     status = plan->sdpa.vtable->plan(state, info, &plan->sdpa.desc, &plan->plan);
-  device_leave(scope);
+  device_leave(plan->device, scope);
   if (status)
     return weir_fail(status, "the plugin %s could not plan %s: %s", plan->entry->name, weir_op_name(plan->op),
                      error_count() == failures ? "it gave no reason" : weir_last_error());
@@ -136,11 +137,13 @@ weir_status weir_plan_sdpa(weir_device *device, const weir_sdpa_desc *desc, weir
 
 void weir_plan_free(weir_plan *plan) {
   if (!plan) return;
-  if (plan->plan) {
+  struct device_scope scope;
+  if (plan->plan && !device_enter(plan->device, &scope)) {
     if (plan_is_matvec(plan))
       plan->matvec.vtable->plan_free(plan->plan);
     else
       plan->sdpa.vtable->plan_free(plan->plan);
+    device_leave(plan->device, scope);
   }
   device_release(plan->device);
   free(plan);

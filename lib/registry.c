@@ -81,7 +81,7 @@ static weir_status add(weir_runtime *runtime, struct entry *entry) {
 }
 
 static weir_status initialise(weir_runtime *runtime, struct entry *entry, const char *where) {
-  host_services_init(&entry->host, runtime, entry->plugin.name);
+  host_services_init(&entry->host, runtime, entry->plugin.name, entry->path);
   if (entry->plugin.init) {
     unsigned failures = error_count();
     weir_status status = entry->plugin.init(&entry->host.table, &entry->state);
@@ -108,12 +108,12 @@ static weir_status record(weir_runtime *runtime, const char *path, const void *s
   if (!entry) return weir_fail(WEIR_E_NOMEM, "no memory for a plugin");
   entry->handle = handle;
   entry->status = refused;
+  entry->path = text_copy(path, strlen(path));
   if (!refused) entry->status = admit(symbol, path, entry);
   if (!entry->status) entry->status = check_name_free(runtime, entry, path);
   if (!entry->status) entry->status = initialise(runtime, entry, path);
   const char *name = entry->status ? base_name(path) : entry->plugin.name;
   const char *reason = entry->status ? weir_last_error() : "";
-  entry->path = text_copy(path, strlen(path));
   entry->name = text_copy(name, strlen(name));
   entry->reason = text_copy(reason, strlen(reason));
   if (!entry->path || !entry->name || !entry->reason) {

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
+#include "cuda.h"
 
 enum { THREADS_MOST = 1024 };
 
@@ -17,7 +17,10 @@ void runtime_release(weir_runtime *runtime) {
   registry_free(runtime);
   pool_free(runtime->pool);
   selection_free(runtime->selection);
+  cuda_driver_free(runtime->cuda);
   free(runtime->plugin_path);
+  free(runtime->ptx_path);
+  free(runtime->cuda_library);
   lock_destroy(&runtime->log.lock);
   lock_destroy(&runtime->lock);
   free(runtime);
@@ -50,6 +53,12 @@ static weir_status thread_count(const weir_options *options, uint32_t *out_threa
   return WEIR_OK;
 }
 
+/* The option, else the variable, else "". */
+static char *copy_setting(struct log *log, const char *option, const char *variable) {
+  const char *text = option ? option : env_code(log, variable);
+  return text ? text_copy(text, strlen(text)) : text_copy("", 0);
+}
+
 static weir_status configure(weir_runtime *runtime, const weir_options *options) {
   weir_status status = log_init(&runtime->log, options->log ? options->log : env_plain("WEIR_LOG"),
                                 options->log ? "weir_options.log" : "WEIR_LOG", options->log_fn, options->log_user);
@@ -57,10 +66,11 @@ static weir_status configure(weir_runtime *runtime, const weir_options *options)
   const char *selection = options->selection ? options->selection : env_code(&runtime->log, "WEIR_PLUGINS");
   status = selection_parse(selection, options->selection ? "the selection" : "WEIR_PLUGINS", &runtime->selection);
   if (status) return status;
-  const char *path = options->plugin_path ? options->plugin_path : env_code(&runtime->log, "WEIR_PLUGIN_PATH");
-  if (!path) path = "";
-  runtime->plugin_path = text_copy(path, strlen(path));
-  if (!runtime->plugin_path) return weir_fail(WEIR_E_NOMEM, "no memory for the plugin path");
+  runtime->plugin_path = copy_setting(&runtime->log, options->plugin_path, "WEIR_PLUGIN_PATH");
+  runtime->ptx_path = copy_setting(&runtime->log, options->ptx_path, "WEIR_PTX_PATH");
+  runtime->cuda_library = copy_setting(&runtime->log, options->cuda_library, "WEIR_CUDA_LIBRARY");
+  if (!runtime->plugin_path || !runtime->ptx_path || !runtime->cuda_library)
+    return weir_fail(WEIR_E_NOMEM, "no memory for the search paths");
   uint32_t threads;
   status = thread_count(options, &threads);
   if (!status) status = pool_create(threads, &runtime->pool);

@@ -12,7 +12,10 @@
 #define MEMBERS(X)                                                                                          \
   X(last_error) X(status_name) X(version) X(open) X(close) X(select) X(rescan) X(plugin_count)              \
   X(plugin_get) X(device_open) X(device_close) X(device_get) X(memory_alloc) X(memory_free)                 \
-  X(memory_upload) X(memory_download) X(memory_fill) X(synchronize) X(plan_matvec) X(plan_sdpa)             \
+  X(memory_upload) X(memory_download) X(memory_fill) X(synchronize)                                         \
+  X(stream_create) X(stream_destroy) X(event_create) X(event_destroy) X(event_record) X(event_elapsed)      \
+  X(capture_begin) X(capture_end) X(graph_launch) X(graph_destroy) X(kernel_get) X(kernel_launch)           \
+  X(plan_matvec) X(plan_sdpa)                                                                               \
   X(plan_free) X(plan_plugin) X(explain_matvec) X(explain_sdpa) X(matvec_get) X(sdpa_get) X(act_size)       \
   X(workspace_size) X(pack) X(quantize) X(matvec) X(sdpa) X(gguf_open) X(gguf_close)                        \
   X(gguf_tensor_count) X(gguf_tensor) X(gguf_find) X(gguf_int) X(gguf_float) X(gguf_string)                 \

@@ -131,6 +131,23 @@ enum { WEIR_LOG_ERROR = 1, WEIR_LOG_WARN = 2, WEIR_LOG_INFO = 3, WEIR_LOG_DEBUG 
 
 typedef void (*weir_task_fn)(void *arg, uint32_t index);
 
+/* A CUDA kernel, loaded; lives as long as its device. */
+typedef struct weir_kernel weir_kernel;
+
+/* weir_launch.flags */
+enum {
+  /* The kernel may start before the previous one of the stream is done, and waits
+   * itself (griddepcontrol.wait); for kernels of PTX for sm_90 and up only. */
+  WEIR_LAUNCH_PROGRAMMATIC = 1u << 0
+};
+typedef struct weir_launch {
+  uint32_t struct_size;
+  uint32_t flags;
+  uint32_t grid[3], block[3]; /* all at least 1 */
+  uint32_t shared_bytes;      /* dynamic shared memory */
+  uint32_t reserved;          /* 0 */
+} weir_launch;
+
 /* Given to init(), one table for each plugin of each runtime; valid until fini()
  * returns. Every function may be called from any thread. `host` is the table
  * itself. */
@@ -157,6 +174,24 @@ struct weir_host {
   void (*parallel)(const weir_host *host, uint32_t tasks, weir_task_fn task, void *arg);
   /* How many threads parallel() uses, the caller's included; constant. */
   uint32_t (*thread_count)(const weir_host *host);
+
+  /* CUDA, for plan() only: loads PTX and finds a kernel in it; the same module is
+   * loaded once a device. `ptx` is a name: NAME.sm_90.ptx is taken on devices of
+   * compute capability 9.0 and up, else NAME.sm_80.ptx, from WEIR_PTX_PATH, the
+   * directory of the plugin's file, or the installed directory. Or it is an absolute
+   * file, or PTX text itself (recognised by a newline). The kernel may be launched
+   * with up to most_shared_bytes of dynamic shared memory. */
+  weir_status (*kernel_get)(const weir_host *host, const weir_device_info *device, const char *ptx, const char *entry,
+                            uint32_t most_shared_bytes, const weir_kernel **out_kernel);
+  /* How many blocks of that size one multiprocessor holds at a time. */
+  weir_status (*kernel_occupancy)(const weir_host *host, const weir_kernel *kernel, uint32_t threads,
+                                  uint32_t shared_bytes, uint32_t *out_blocks);
+  /* Enqueues; params[i] points to the value of parameter i. */
+  weir_status (*kernel_launch)(const weir_host *host, const weir_kernel *kernel, const weir_launch *launch,
+                               void *const *params, weir_stream stream);
+  /* A function of the CUDA driver by its versioned name, such as "cuMemAlloc_v2";
+   * NULL when the driver has none of that name. For plan(), after kernel_get. */
+  void *(*cuda_symbol)(const weir_host *host, const char *name);
 };
 
 /* ---- Score -------------------------------------------------------------- */
@@ -305,7 +340,9 @@ typedef struct weir_plugin_plan weir_plugin_plan; /* each plugin defines its own
  * once. A plan is immutable; quantize and matvec of one plan may run on any
  * number of threads and streams at once with distinct outputs and workspaces.
  *
- * Memory: packed, act, x, y, bias and workspace live on the plan's device. */
+ * Memory: packed, act, x, y, bias and workspace live on the plan's device. packed
+ * may be read before work that was enqueued earlier has finished, so it must be
+ * complete (weir_synchronize) before its first use; the rest is ordered as usual. */
 typedef struct weir_matvec_vtable {
   uint32_t struct_size;
   uint32_t reserved;

@@ -58,6 +58,8 @@ typedef struct weir_options {
   void *log_user;
   uint32_t threads;     /* of the CPU device; 0: WEIR_THREADS, else the processors available */
   uint32_t reserved;    /* 0 */
+  const char *ptx_path;     /* as WEIR_PTX_PATH, which it replaces */
+  const char *cuda_library; /* as WEIR_CUDA_LIBRARY, which it replaces */
 } weir_options;
 
 /* Reads the configuration, lists the plugin files, and admits what fits. options
@@ -114,6 +116,32 @@ WEIR_EXPORT weir_status weir_memory_download(weir_device *device, void *out_host
 WEIR_EXPORT weir_status weir_memory_fill(weir_device *device, void *out_device_memory, int byte, uint64_t bytes,
                                     weir_stream stream);
 WEIR_EXPORT weir_status weir_synchronize(weir_device *device, weir_stream stream);
+
+/* ---- Streams, events, graphs, kernels of a CUDA device -------------------
+ * For hosts that do not link CUDA themselves; a host that does passes its own
+ * streams. On the CPU each fails with WEIR_E_UNSUPPORTED. The calling thread's current
+ * context is used when it belongs to the device, else the device's primary context. */
+
+typedef struct weir_event weir_event;
+typedef struct weir_graph weir_graph;
+
+WEIR_EXPORT weir_status weir_stream_create(weir_device *device, weir_stream *out_stream);
+WEIR_EXPORT void weir_stream_destroy(weir_device *device, weir_stream stream);
+WEIR_EXPORT weir_status weir_event_create(weir_device *device, weir_event **out_event);
+WEIR_EXPORT void weir_event_destroy(weir_event *event);
+WEIR_EXPORT weir_status weir_event_record(weir_event *event, weir_stream stream);
+/* Waits for `end`; the time between the two in milliseconds. */
+WEIR_EXPORT weir_status weir_event_elapsed(weir_event *begin, weir_event *end, float *out_milliseconds);
+/* What this thread enqueues on the stream between the two becomes a graph. */
+WEIR_EXPORT weir_status weir_capture_begin(weir_device *device, weir_stream stream);
+WEIR_EXPORT weir_status weir_capture_end(weir_device *device, weir_stream stream, weir_graph **out_graph);
+WEIR_EXPORT weir_status weir_graph_launch(weir_graph *graph, weir_stream stream);
+WEIR_EXPORT void weir_graph_destroy(weir_graph *graph);
+/* As weir_host.kernel_get and kernel_launch, without a plugin's directory. */
+WEIR_EXPORT weir_status weir_kernel_get(weir_device *device, const char *ptx, const char *entry,
+                                        uint32_t most_shared_bytes, const weir_kernel **out_kernel);
+WEIR_EXPORT weir_status weir_kernel_launch(weir_device *device, const weir_kernel *kernel, const weir_launch *launch,
+                                           void *const *params, weir_stream stream);
 
 /* ---- Plans -------------------------------------------------------------- */
 
@@ -259,6 +287,18 @@ typedef struct weir_api {
   weir_status (*memory_download)(weir_device *, void *, const void *, uint64_t, weir_stream);
   weir_status (*memory_fill)(weir_device *, void *, int, uint64_t, weir_stream);
   weir_status (*synchronize)(weir_device *, weir_stream);
+  weir_status (*stream_create)(weir_device *, weir_stream *);
+  void (*stream_destroy)(weir_device *, weir_stream);
+  weir_status (*event_create)(weir_device *, weir_event **);
+  void (*event_destroy)(weir_event *);
+  weir_status (*event_record)(weir_event *, weir_stream);
+  weir_status (*event_elapsed)(weir_event *, weir_event *, float *);
+  weir_status (*capture_begin)(weir_device *, weir_stream);
+  weir_status (*capture_end)(weir_device *, weir_stream, weir_graph **);
+  weir_status (*graph_launch)(weir_graph *, weir_stream);
+  void (*graph_destroy)(weir_graph *);
+  weir_status (*kernel_get)(weir_device *, const char *, const char *, uint32_t, const weir_kernel **);
+  weir_status (*kernel_launch)(weir_device *, const weir_kernel *, const weir_launch *, void *const *, weir_stream);
   weir_status (*plan_matvec)(weir_device *, const weir_matvec_desc *, weir_plan **);
   weir_status (*plan_sdpa)(weir_device *, const weir_sdpa_desc *, weir_plan **);
   void (*plan_free)(weir_plan *);
