@@ -81,7 +81,7 @@ weir_status cuda_device_open(weir_runtime *runtime, int ordinal, struct cuda_dev
 void cuda_device_close(struct cuda_device *cuda) {
   if (!cuda) return;
   bool pushed = false;
-  if (cuda->modules && cuda_enter(cuda, &pushed) == WEIR_OK) {
+  if (cuda->modules && (cuda_enter(cuda, &pushed) == WEIR_OK || cuda_enter(cuda, &pushed) == WEIR_OK)) {
     cuda_modules_free(cuda);
     cuda_leave(cuda, pushed);
   }
@@ -95,7 +95,7 @@ weir_status cuda_enter(const struct cuda_device *cuda, bool *out_pushed) {
   *out_pushed = false;
   CUresult result = cuda->driver->cuCtxGetCurrent(&current);
   if (!result && current == cuda->context) return WEIR_OK;
-  if (!result) result = cuda->driver->cuCtxPushCurrent_v2(cuda->context);
+  result = cuda->driver->cuCtxPushCurrent_v2(cuda->context);
   if (result) return cuda_fail(cuda->driver, result, "making the device's context current");
   *out_pushed = true;
   return WEIR_OK;

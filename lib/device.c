@@ -26,6 +26,11 @@ weir_status device_enter(const weir_device *device, struct device_scope *out_sco
   return status;
 }
 
+weir_status device_enter_to_free(const weir_device *device, struct device_scope *out_scope) {
+  weir_status status = device_enter(device, out_scope);
+  return status ? device_enter(device, out_scope) : status;
+}
+
 void device_leave(const weir_device *device, struct device_scope scope) {
   if (device->cuda) cuda_leave(device->cuda, scope.pushed);
   current = scope.outer;

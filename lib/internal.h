@@ -220,6 +220,9 @@ struct device_scope {
   bool pushed; /* its CUDA context */
 };
 weir_status device_enter(const weir_device *device, struct device_scope *out_scope);
+/* The same, to give something back: one failed call of the driver is not enough to
+ * lose it. */
+weir_status device_enter_to_free(const weir_device *device, struct device_scope *out_scope);
 void device_leave(const weir_device *device, struct device_scope scope);
 const weir_device *device_current(void); /* the one this thread is in, or NULL */
 

@@ -49,7 +49,7 @@ void weir_memory_free(weir_device *device, void *memory) {
   struct device_scope scope;
   if (!device || !device->cuda) {
     free(memory);
-  } else if (!device_enter(device, &scope)) {
+  } else if (!device_enter_to_free(device, &scope)) {
     cuda_memory_free(device, memory);
     device_leave(device, scope);
   }

@@ -138,7 +138,7 @@ weir_status weir_plan_sdpa(weir_device *device, const weir_sdpa_desc *desc, weir
 void weir_plan_free(weir_plan *plan) {
   if (!plan) return;
   struct device_scope scope;
-  if (plan->plan && !device_enter(plan->device, &scope)) {
+  if (plan->plan && !device_enter_to_free(plan->device, &scope)) {
     if (plan_is_matvec(plan))
       plan->matvec.vtable->plan_free(plan->plan);
     else

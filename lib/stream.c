@@ -50,7 +50,7 @@ weir_status weir_stream_create(weir_device *device, weir_stream *out_stream) {
 
 void weir_stream_destroy(weir_device *device, weir_stream stream) {
   struct device_scope scope;
-  if (!stream || !device || !device->cuda || device_enter(device, &scope)) return;
+  if (!stream || !device || !device->cuda || device_enter_to_free(device, &scope)) return;
   device->cuda->driver->cuStreamDestroy_v2(stream);
   device_leave(device, scope);
 }
@@ -80,7 +80,7 @@ weir_status weir_event_create(weir_device *device, weir_event **out_event) {
 void weir_event_destroy(weir_event *event) {
   if (!event) return;
   struct device_scope scope;
-  if (!device_enter(event->device, &scope)) {
+  if (!device_enter_to_free(event->device, &scope)) {
     event->device->cuda->driver->cuEventDestroy_v2(event->event);
     device_leave(event->device, scope);
   }
@@ -154,7 +154,7 @@ weir_status weir_graph_launch(weir_graph *graph, weir_stream stream) {
 void weir_graph_destroy(weir_graph *graph) {
   if (!graph) return;
   struct device_scope scope;
-  if (!device_enter(graph->device, &scope)) {
+  if (!device_enter_to_free(graph->device, &scope)) {
     graph->device->cuda->driver->cuGraphExecDestroy(graph->executable);
     device_leave(graph->device, scope);
   }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench_pack.h"
 #include "number.h"
 
 enum { COPY_ALIGN = 4096 };
@@ -13,6 +14,7 @@ weir_status bench_matvec_plan(bench *bench, const bench_side *side, const weir_m
                               bench_matvec *out_matvec) {
   weir_status status;
   *out_matvec = (bench_matvec){.device = bench->device,
+                               .stream = bench->stream,
                                .in_host_memory = bench->info.kind == WEIR_DEVICE_CPU,
                                .desc = *desc,
                                .info = {.struct_size = sizeof(weir_matvec_info)}};
@@ -34,15 +36,17 @@ weir_status bench_matvec_pack(bench_matvec *matvec, const bench_weights *weights
   matvec->stride = (size + COPY_ALIGN - 1) / COPY_ALIGN * COPY_ALIGN;
   matvec->workspace_size = weir_workspace_size(matvec->plan, desc->m_max);
   status = weir_memory_alloc(matvec->device, matvec->stride * copies, (void **)&matvec->packed);
-  if (!status) status = bench_zeroed(matvec->device, matvec->workspace_size, &matvec->workspace);
+  if (!status) status = bench_zeroed(matvec->device, matvec->stream, matvec->workspace_size, &matvec->workspace);
   if (!status)
-    status = bench_zeroed(matvec->device, (uint64_t)desc->m_max * desc->n * number_size(desc->y_type), &matvec->y);
+    status = bench_zeroed(matvec->device, matvec->stream, (uint64_t)desc->m_max * desc->n * number_size(desc->y_type),
+                          &matvec->y);
   if (status) return status;
   if (matvec->in_host_memory) host = matvec->packed;
   else if (posix_memalign(&host, COPY_ALIGN, size + 1)) return BENCH_NOMEM;
-  status = weir_pack(matvec->plan, &source, 0, desc->n, host, size);
+  status = bench_pack(matvec->plan, desc, &source, host, size);
   for (uint32_t i = matvec->in_host_memory; i < copies && !status; i++)
-    status = weir_memory_upload(matvec->device, matvec->packed + i * matvec->stride, host, size, NULL);
+    status = weir_memory_upload(matvec->device, matvec->packed + i * matvec->stride, host, size, matvec->stream);
+  if (!status) status = weir_synchronize(matvec->device, matvec->stream);
   if (!matvec->in_host_memory) free(host);
   return status;
 }
@@ -56,7 +60,7 @@ weir_status bench_matvec_call(bench_matvec *matvec, const void *act, uint32_t m)
                            .workspace = matvec->workspace,
                            .workspace_size = matvec->workspace_size};
   matvec->next = matvec->next + 1 < matvec->copies ? matvec->next + 1 : 0;
-  return weir_matvec(matvec->plan, &args, NULL);
+  return weir_matvec(matvec->plan, &args, matvec->stream);
 }
 
 /* The latest result, in new host memory. */
@@ -64,7 +68,8 @@ static weir_status fetch(const bench_matvec *matvec, uint32_t m, void **out_y, u
   weir_status status;
   *out_bytes = (uint64_t)m * matvec->desc.n * number_size(matvec->desc.y_type);
   *out_y = malloc(*out_bytes);
-  status = *out_y ? weir_memory_download(matvec->device, *out_y, matvec->y, *out_bytes, NULL) : BENCH_NOMEM;
+  status = *out_y ? weir_memory_download(matvec->device, *out_y, matvec->y, *out_bytes, matvec->stream) : BENCH_NOMEM;
+  if (!status) status = weir_synchronize(matvec->device, matvec->stream);
   if (status) {
     free(*out_y);
     *out_y = NULL;
@@ -94,6 +99,11 @@ weir_status bench_matvec_recheck(const bench_matvec *matvec, uint32_t m, bench_e
   return WEIR_OK;
 }
 
+weir_status bench_matvec_poison(const bench_matvec *matvec, uint32_t m) {
+  uint64_t bytes = (uint64_t)m * matvec->desc.n * number_size(matvec->desc.y_type);
+  return weir_memory_fill(matvec->device, matvec->y, 0xff, bytes, matvec->stream);
+}
+
 void bench_matvec_close(bench_matvec *matvec) {
   weir_memory_free(matvec->device, matvec->packed);
   weir_memory_free(matvec->device, matvec->workspace);
@@ -107,12 +117,13 @@ weir_status bench_act_open(const bench_matvec *matvec, const void *x, uint32_t m
   uint64_t bytes = (uint64_t)m * matvec->desc.k * number_size(matvec->desc.x_type);
   weir_status status;
   *out_act = (bench_act){.device = matvec->device,
+                         .stream = matvec->stream,
                          .plan = matvec->plan,
                          .tag = matvec->info.act_tag,
                          .k = matvec->desc.k,
                          .size = weir_act_size(matvec->plan, m)};
-  status = bench_upload(matvec->device, x, bytes, &out_act->x);
-  if (!status) status = bench_zeroed(matvec->device, out_act->size, &out_act->memory);
+  status = bench_upload(matvec->device, matvec->stream, x, bytes, &out_act->x);
+  if (!status) status = bench_zeroed(matvec->device, matvec->stream, out_act->size, &out_act->memory);
   if (status) bench_act_close(out_act);
   return status;
 }
@@ -124,7 +135,7 @@ bool bench_act_serves(const bench_act *act, const bench_matvec *matvec) {
 weir_status bench_act_call(const bench_act *act, uint32_t m) {
   weir_quantize_args args = {
     .struct_size = sizeof args, .m = m, .x = act->x, .act = act->memory, .act_size = act->size};
-  return weir_quantize(act->plan, &args, NULL);
+  return weir_quantize(act->plan, &args, act->stream);
 }
 
 void bench_act_close(bench_act *act) {

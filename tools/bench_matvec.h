@@ -8,6 +8,7 @@
 /* A matrix packed by one side's plugin, and room for a result. */
 typedef struct bench_matvec {
   weir_device *device;
+  weir_stream stream;
   bool in_host_memory; /* the device's memory is the host's */
   weir_plan *plan;
   weir_matvec_desc desc;
@@ -26,6 +27,8 @@ weir_status bench_matvec_plan(bench *bench, const bench_side *side, const weir_m
 weir_status bench_matvec_pack(bench_matvec *matvec, const bench_weights *weights, uint32_t copies);
 /* One call, on the next copy of the weights. */
 weir_status bench_matvec_call(bench_matvec *matvec, const void *act, uint32_t m);
+/* Makes every result NaN, so that one that is not written shows. */
+weir_status bench_matvec_poison(const bench_matvec *matvec, uint32_t m);
 /* Compares the latest result with what it should be. */
 weir_status bench_matvec_check(bench_matvec *matvec, uint32_t m, const bench_truth *truth, bench_error *error);
 /* After more calls: are the bits still those that were checked, if the plan says so? */
@@ -35,6 +38,7 @@ void bench_matvec_close(bench_matvec *matvec);
 /* Activations of one input in the representation of some plans. */
 typedef struct bench_act {
   weir_device *device;
+  weir_stream stream;
   weir_plan *plan; /* whose quantize makes it; belongs to a bench_matvec */
   uint64_t tag;
   uint32_t k;

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench_cells.h"
 #include "json.h"
-#include "table.h"
 #include "words.h"
 
 bench_line *bench_report_line(bench_report *report) {
@@ -32,7 +32,12 @@ void bench_report_total(bench_report *report, uint32_t sides, bool only_errors) 
       const bench_line *line = &report->line[i];
       const bench_result *result = &line->side[s];
       total->bytes += result->bytes * line->count;
-      if (!only_errors) total->seconds.median += result->seconds.median * line->count;
+      if (!only_errors) {
+        total->seconds.median += result->seconds.median * line->count;
+        total->plain.median += result->plain.median * line->count;
+        total->floor.median += result->floor.median * line->count;
+        total->shared += result->seconds.median * line->inputs + result->alone.median * (line->count - line->inputs);
+      }
       if (total->plugin[0] == '\0') memcpy(total->plugin, result->plugin, sizeof total->plugin);
       else if (strcmp(total->plugin, result->plugin) != 0) strcpy(total->plugin, "several");
       if (!result->checked) continue;
@@ -52,52 +57,33 @@ void bench_report_total(bench_report *report, uint32_t sides, bool only_errors) 
     report->total_ratio.median = report->total[1].seconds.median / report->total[0].seconds.median;
 }
 
+void bench_report_calls(const bench_report *report, uint32_t *out_matvecs, uint32_t *out_inputs,
+                        uint32_t *out_attentions) {
+  *out_matvecs = *out_inputs = *out_attentions = 0;
+  for (uint32_t i = 0; i < report->lines; i++) {
+    const bench_line *line = &report->line[i];
+    if (line->is_attention) *out_attentions += line->count;
+    else *out_matvecs += line->count;
+    if (!line->is_attention) *out_inputs += line->inputs;
+  }
+}
+
 void bench_report_free(bench_report *report) {
   free(report->line);
   *report = (bench_report){0};
 }
 
-static bool is_ok(const bench_result *result) {
-  return !result->checked || bench_error_ok(&result->error);
-}
-
-static double rate(const bench_result *result) {
-  return result->seconds.median > 0 ? result->bytes / result->seconds.median : 0;
-}
-
 /* ---- For people --------------------------------------------------------- */
-
-static void cell_us(table *rows, double seconds) {
-  table_cell(rows, "%.1f", 1e6 * seconds);
-}
-
-static void cell_spread(table *rows, const bench_stat *seconds) {
-  if (seconds->count) table_cell(rows, "%.1f..%.1f", 1e6 * seconds->p10, 1e6 * seconds->p90);
-  else table_cell(rows, "%s", "");
-}
 
 static void cells_rate(table *rows, const bench *bench, const bench_result *result) {
   double read = bench_read_best(bench->read);
   if (result->bytes > 0) {
-    table_cell(rows, "%.2f", rate(result) / 1e9);
-    table_cell(rows, "%.1f", read > 0 ? 100 * rate(result) / read : 0);
+    table_cell(rows, "%.2f", bench_result_rate(result) / 1e9);
+    table_cell(rows, "%.1f", read > 0 ? 100 * bench_result_rate(result) / read : 0);
   } else {
     table_cell(rows, "-");
     table_cell(rows, "-");
   }
-}
-
-static void cells_error(table *rows, const bench_result *result) {
-  double snr = bench_error_snr(&result->error);
-  if (!result->checked) {
-    table_cell(rows, "-");
-    table_cell(rows, "-");
-    return;
-  }
-  if (isfinite(result->error.worst)) table_cell(rows, "%.2f%s", result->error.worst, is_ok(result) ? "" : " WRONG");
-  else table_cell(rows, "not finite WRONG");
-  if (isfinite(snr)) table_cell(rows, "%.1f", snr);
-  else table_cell(rows, "%s", snr > 0 ? "inf" : "-inf");
 }
 
 static void cells_side(table *rows, const bench *bench, const bench_result *result, uint32_t count, bool counted) {
@@ -106,14 +92,6 @@ static void cells_side(table *rows, const bench *bench, const bench_result *resu
   if (counted) cell_us(rows, result->seconds.median * count);
   cells_rate(rows, bench, result);
   cells_error(rows, result);
-}
-
-static void cell_ratio(table *rows, const bench *bench, const bench_stat *ratio, uint32_t side) {
-  if (bench->sides < 2) return;
-  if (side == 0) table_cell(rows, "%s", "");
-  else if (!ratio->count) table_cell(rows, "%.3gx", ratio->median);
-  else if (ratio->median >= 10) table_cell(rows, "%.1fx %.1f..%.1f", ratio->median, ratio->p10, ratio->p90);
-  else table_cell(rows, "%.3fx %.3f..%.3f", ratio->median, ratio->p10, ratio->p90);
 }
 
 static void print_report(const bench *bench, const bench_report *report) {
@@ -200,7 +178,7 @@ static void print_verdict(const bench *bench, const bench_report *reports, uint3
       for (uint32_t s = 0; s < bench->sides; s++) {
         const bench_line *line = &reports[r].line[i];
         const bench_result *result = &line->side[s];
-        if (is_ok(result)) continue;
+        if (bench_result_ok(result)) continue;
         printf("WRONG: %s %s by %s (%s): ", line->operation, line->shape, result->plugin, result->kernel);
         if (!(result->error.worst <= 1)) printf("%.3g bounds away from ref", result->error.worst);
         else if (result->error.unequal) printf("the same call gave other bits the second time");
@@ -209,22 +187,43 @@ static void print_verdict(const bench *bench, const bench_report *reports, uint3
       }
 }
 
-static void print_people(const bench *bench, const bench_report *reports, uint32_t count, uint32_t wrong) {
+static void print_heading(const bench *bench) {
+  const weir_device_info *info = &bench->info;
+  if (bench_is_cuda(bench)) {
+    printf("weir %s on %s: %s, sm_%u, %u SMs, L2 %.0f MiB, driver %u.%u\n", weir_version(), bench->options->device,
+           info->name, info->cc, info->sm_count, (double)info->cache_bytes / (1 << 20), info->driver_version / 1000,
+           info->driver_version % 1000 / 10);
+    return;
+  }
   printf("weir %s on %s: %s, %u thread%s; read bandwidth measured in this run: %.2f GB/s\n", weir_version(),
-         bench->options->device, bench->info.name, bench->info.threads, bench->info.threads == 1 ? "" : "s",
+         bench->options->device, info->name, info->threads, info->threads == 1 ? "" : "s",
          bench_read_best(bench->read) / 1e9);
-  for (uint32_t r = 0; r < count; r++) print_report(bench, &reports[r]);
+}
+
+static void print_legend(const bench *bench) {
+  if (bench_is_cuda(bench))
+    bench_cuda_print_legend(bench);
+  else
+    fputs("\nus: median of one call.  %read: of the read bandwidth above.  err: largest distance from ref, in units\n"
+          "of its bound (1 is the limit).  dB: signal to noise against activations that are not quantised.\n",
+          stdout);
+  if (bench->sides == 2)
+    puts("ratio: time of the second plugin over that of the first, pair by pair; above 1 the first is faster.");
+}
+
+static void print_people(const bench *bench, const bench_report *reports, uint32_t count, uint32_t wrong) {
+  print_heading(bench);
+  for (uint32_t r = 0; r < count; r++) {
+    if (bench_is_cuda(bench)) bench_cuda_print(bench, &reports[r]);
+    else print_report(bench, &reports[r]);
+  }
   print_kernels(bench, reports, count);
   for (const char *at = bench->note; *at;) {
     size_t length = strcspn(at, "\n");
     printf("%snote: %.*s\n", at == bench->note ? "\n" : "", (int)length, at);
     at += length + (at[length] == '\n');
   }
-  fputs("\nus: median of one call.  %read: of the read bandwidth above.  err: largest distance from ref, in units of\n"
-        "its bound (1 is the limit).  dB: signal to noise against activations that are not quantised.\n",
-        stdout);
-  if (bench->sides == 2)
-    puts("ratio: time of the second plugin over that of the first, pair by pair; above 1 the first is faster.");
+  print_legend(bench);
   print_verdict(bench, reports, count, wrong);
 }
 
@@ -253,20 +252,31 @@ static void put_stat(struct json *json, const char *key, const bench_stat *stat,
   json_object_end(json);
 }
 
+static void put_cuda_result(struct json *json, const bench_result *result) {
+  if (result->plain.median > 0) put_stat(json, "plain_us", &result->plain, 1e6);
+  if (result->alone.count) put_stat(json, "matvec_us", &result->alone, 1e6);
+  if (result->act.count) put_stat(json, "quantize_us", &result->act, 1e6);
+  if (result->shared > 0) put_double(json, "shared_quantize_us", 1e6 * result->shared);
+  if (!(result->floor.median > 0)) return;
+  put_stat(json, "floor_us", &result->floor, 1e6);
+  put_double(json, "times_floor", result->seconds.median / result->floor.median);
+}
+
 static void put_result(struct json *json, const bench *bench, const bench_result *result) {
   json_object_begin(json);
   put_string(json, "plugin", result->plugin);
   if (result->kernel[0]) put_string(json, "kernel", result->kernel);
   put_stat(json, "us", &result->seconds, 1e6);
   put_double(json, "bytes", result->bytes);
-  put_double(json, "gb_per_s", rate(result) / 1e9);
-  put_double(json, "percent_of_read", 100 * rate(result) / bench_read_best(bench->read));
+  put_double(json, "gb_per_s", bench_result_rate(result) / 1e9);
+  if (bench_is_cuda(bench)) put_cuda_result(json, result);
+  else put_double(json, "percent_of_read", 100 * bench_result_rate(result) / bench_read_best(bench->read));
   if (result->checked) {
     put_double(json, "error_in_bounds", result->error.worst);
     put_double(json, "snr_db", bench_error_snr(&result->error));
   }
   json_key(json, "ok");
-  json_bool(json, is_ok(result));
+  json_bool(json, bench_result_ok(result));
   json_object_end(json);
 }
 
@@ -275,6 +285,18 @@ static void put_sides(struct json *json, const bench *bench, const bench_result 
   json_array_begin(json);
   for (uint32_t s = 0; s < bench->sides; s++) put_result(json, bench, &side[s]);
   json_array_end(json);
+}
+
+/* What the total of a CUDA device adds up. */
+static void put_calls(struct json *json, const bench_report *report) {
+  uint32_t calls[3];
+  bench_report_calls(report, &calls[0], &calls[1], &calls[2]);
+  json_key(json, "matvecs");
+  json_uint(json, calls[0]);
+  json_key(json, "shared_quantizations");
+  json_uint(json, calls[1]);
+  json_key(json, "attentions");
+  json_uint(json, calls[2]);
 }
 
 static void put_report(struct json *json, const bench *bench, const bench_report *report) {
@@ -290,6 +312,10 @@ static void put_report(struct json *json, const bench *bench, const bench_report
     put_string(json, "shape", line->shape);
     json_key(json, "count");
     json_uint(json, line->count);
+    if (bench_is_cuda(bench)) {
+      json_key(json, "inputs");
+      json_uint(json, line->inputs);
+    }
     put_double(json, "import_error_max", line->import.max_abs);
     put_double(json, "import_error_rms", line->import.rms);
     put_sides(json, bench, line->side);
@@ -303,11 +329,34 @@ static void put_report(struct json *json, const bench *bench, const bench_report
     json_key(json, "measured");
     json_bool(json, report->is_total_measured);
     put_double(json, "tokens_per_s", 1 / report->total[0].seconds.median);
+    if (bench_is_cuda(bench)) put_calls(json, report);
     put_sides(json, bench, report->total);
     if (bench->sides == 2) put_stat(json, "ratio", &report->total_ratio, 1);
     json_object_end(json);
   }
   json_object_end(json);
+}
+
+static void put_device(struct json *json, const bench *bench) {
+  const weir_device_info *info = &bench->info;
+  const struct {
+    const char *key;
+    uint64_t value;
+  } numbers[] = {{"cc", info->cc},
+                 {"sm_count", info->sm_count},
+                 {"cache_bytes", info->cache_bytes},
+                 {"driver_version", info->driver_version}};
+  if (!bench_is_cuda(bench)) {
+    json_key(json, "threads");
+    json_uint(json, info->threads);
+    put_double(json, "read_gb_per_s", bench_read_best(bench->read) / 1e9);
+    return;
+  }
+  for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+    json_key(json, numbers[i].key);
+    json_uint(json, numbers[i].value);
+  }
+  put_string(json, "mode", bench->options->calling == BENCH_PLAIN ? "plain" : "graph");
 }
 
 static int print_json(const bench *bench, const bench_report *reports, uint32_t count, uint32_t wrong) {
@@ -317,9 +366,7 @@ static int print_json(const bench *bench, const bench_report *reports, uint32_t 
   put_string(&json, "weir", weir_version());
   put_string(&json, "device", bench->options->device);
   put_string(&json, "device_name", bench->info.name);
-  json_key(&json, "threads");
-  json_uint(&json, bench->info.threads);
-  put_double(&json, "read_gb_per_s", bench_read_best(bench->read) / 1e9);
+  put_device(&json, bench);
   json_key(&json, "tables");
   json_array_begin(&json);
   for (uint32_t r = 0; r < count; r++) put_report(&json, bench, &reports[r]);
@@ -344,7 +391,7 @@ int bench_reports_print(const bench *bench, const bench_report *reports, uint32_
   uint32_t wrong = 0;
   for (uint32_t r = 0; r < count; r++)
     for (uint32_t i = 0; i < reports[r].lines; i++)
-      for (uint32_t s = 0; s < bench->sides; s++) wrong += !is_ok(&reports[r].line[i].side[s]);
+      for (uint32_t s = 0; s < bench->sides; s++) wrong += !bench_result_ok(&reports[r].line[i].side[s]);
   if (!bench->options->json) print_people(bench, reports, count, wrong);
   else if (print_json(bench, reports, count, wrong)) return 1;
   return wrong ? 1 : 0;

@@ -9,6 +9,12 @@
 typedef struct bench_result {
   char plugin[64], kernel[64];
   bench_stat seconds; /* one call; in the total: one token */
+  /* On CUDA `seconds` holds the quantisation of x too, as the mode says; and there are: */
+  bench_stat alone; /* only the matvec */
+  bench_stat act;   /* only the quantisation */
+  bench_stat plain; /* as `seconds`, but call by call; count 0: not measured */
+  bench_stat floor; /* a plain read of the same bytes, from the same copies */
+  double shared;    /* in the total: with one quantisation for all that read the same x */
   double bytes;       /* that one call has to read; 0 = not counted */
   bench_error error;
   bool checked;
@@ -19,6 +25,8 @@ typedef struct bench_line {
   char weights[32];   /* "Q4_K int4 g32"; "" without weights */
   char shape[48];     /* "1024x640", N by K */
   uint32_t count;     /* calls a token */
+  uint32_t inputs;    /* of them, how many have an x of their own */
+  bool is_attention;
   weir_import_error import;
   bench_result side[BENCH_SIDES];
   bench_stat ratio; /* side 1 over side 0 */
@@ -38,6 +46,9 @@ bench_line *bench_report_line(bench_report *report);
 /* Makes the total out of the lines: times added up, the worst errors. With
  * `only_errors` the times that are there stay. */
 void bench_report_total(bench_report *report, uint32_t sides, bool only_errors);
+/* How many calls the lines of a CUDA device stand for, in one token. */
+void bench_report_calls(const bench_report *report, uint32_t *out_matvecs, uint32_t *out_inputs,
+                        uint32_t *out_attentions);
 void bench_report_free(bench_report *report);
 
 /* Prints all reports of a run to stdout, as tables or as JSON. The exit status: 1

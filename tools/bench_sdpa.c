@@ -18,6 +18,7 @@ weir_status bench_cache_open(bench *bench, const weir_sdpa_desc *desc, uint32_t 
   weir_status status;
 
   *cache = (bench_cache){.device = bench->device,
+                         .stream = bench->stream,
                          .kv_heads = desc->kv_heads,
                          .head_dim = desc->head_dim,
                          .capacity = desc->kv_capacity,
@@ -30,10 +31,11 @@ weir_status bench_cache_open(bench *bench, const weir_sdpa_desc *desc, uint32_t 
   if (!status) status = weir_memory_alloc(bench->device, cache->stride * copies, (void **)&cache->k_device);
   if (!status) status = weir_memory_alloc(bench->device, cache->stride * copies, (void **)&cache->v_device);
   for (uint32_t i = 0; i < copies && !status; i++) {
-    status = weir_memory_upload(bench->device, cache->k_device + i * cache->stride, cache->k, bytes, NULL);
+    status = weir_memory_upload(bench->device, cache->k_device + i * cache->stride, cache->k, bytes, bench->stream);
     if (!status)
-      status = weir_memory_upload(bench->device, cache->v_device + i * cache->stride, cache->v, bytes, NULL);
+      status = weir_memory_upload(bench->device, cache->v_device + i * cache->stride, cache->v, bytes, bench->stream);
   }
+  if (!status) status = weir_synchronize(bench->device, bench->stream);
   if (status) bench_cache_close(cache);
   return status;
 }
@@ -72,6 +74,7 @@ weir_status bench_sdpa_open(bench *bench, const bench_side *side, const weir_sdp
   weir_status status;
 
   *sdpa = (bench_sdpa){.device = bench->device,
+                       .stream = bench->stream,
                        .desc = *desc,
                        .kv_len = kv_len,
                        .bytes = 2ull * desc->kv_heads * read * desc->head_dim * number_size(desc->kv_type),
@@ -80,9 +83,9 @@ weir_status bench_sdpa_open(bench *bench, const bench_side *side, const weir_sdp
   if (!status) status = weir_sdpa_get(sdpa->plan, &sdpa->info);
   if (status) goto out;
   sdpa->workspace_size = weir_workspace_size(sdpa->plan, 1);
-  status = bench_upload(bench->device, q, count * number_size(desc->q_type), &sdpa->q);
-  if (!status) status = bench_zeroed(bench->device, sdpa->workspace_size, &sdpa->workspace);
-  if (!status) status = bench_zeroed(bench->device, count * number_size(desc->o_type), &sdpa->o);
+  status = bench_upload(bench->device, bench->stream, q, count * number_size(desc->q_type), &sdpa->q);
+  if (!status) status = bench_zeroed(bench->device, bench->stream, sdpa->workspace_size, &sdpa->workspace);
+  if (!status) status = bench_zeroed(bench->device, bench->stream, count * number_size(desc->o_type), &sdpa->o);
 out:
   if (status) bench_sdpa_close(sdpa);
   return status;
@@ -95,7 +98,7 @@ weir_status bench_sdpa_call(bench_sdpa *sdpa, bench_cache *cache) {
   args.workspace = sdpa->workspace;
   args.workspace_size = sdpa->workspace_size;
   cache->next = cache->next + 1 < cache->copies ? cache->next + 1 : 0;
-  return weir_sdpa(sdpa->plan, &args, NULL);
+  return weir_sdpa(sdpa->plan, &args, sdpa->stream);
 }
 
 weir_status bench_sdpa_check(bench *bench, const bench_sdpa *sdpa, const bench_cache *cache, const void *q,
@@ -104,7 +107,8 @@ weir_status bench_sdpa_check(bench *bench, const bench_sdpa *sdpa, const bench_c
   bool strict = conform_strict(weir_plan_plugin(sdpa->plan));
   bench_truth truth;
   void *o = malloc(bytes);
-  weir_status status = o ? weir_memory_download(sdpa->device, o, sdpa->o, bytes, NULL) : BENCH_NOMEM;
+  weir_status status = o ? weir_memory_download(sdpa->device, o, sdpa->o, bytes, sdpa->stream) : BENCH_NOMEM;
+  if (!status) status = weir_synchronize(sdpa->device, sdpa->stream);
   if (!status) status = bench_truth_sdpa(bench, &sdpa->desc, sdpa->kv_len, q, cache->k, cache->v, strict, &truth);
   if (!status) {
     bench_truth_compare(&truth, sdpa->desc.o_type, o, error);

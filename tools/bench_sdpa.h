@@ -9,6 +9,7 @@
  * as it takes to get past the caches; the data of all copies is the same. */
 typedef struct bench_cache {
   weir_device *device;
+  weir_stream stream;
   uint32_t kv_heads, head_dim, capacity;
   weir_type type;
   void *k, *v;              /* host memory */
@@ -24,6 +25,7 @@ void bench_cache_close(bench_cache *cache);
 /* One query against a cache, by one side's plugin. */
 typedef struct bench_sdpa {
   weir_device *device;
+  weir_stream stream;
   weir_plan *plan;
   weir_sdpa_desc desc;
   weir_sdpa_info info;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "bench.h"
+#include "bench_cuda.h"
 #include "bench_matvec.h"
 #include "bench_measure.h"
 #include "bench_report.h"
@@ -201,6 +202,7 @@ static weir_status move_lines(bench_report *from, bench_report *to) {
 
 static weir_status run_model(bench *bench, const model_shape *model, weir_op op, bench_report *report) {
   uint32_t m = bench->options->rows, context = bench->options->context;
+  bool is_cuda = bench_is_cuda(bench);
   bench_report acts = {.lines = 0};
   weir_status status = WEIR_OK;
 
@@ -209,7 +211,8 @@ static weir_status run_model(bench *bench, const model_shape *model, weir_op op,
   for (size_t i = 0; i < model->matrix_count && !status; i++) {
     const model_matrix *matrix = &model->matrices[i];
     weir_matvec_desc desc = describe(bench, op, matrix->n, matrix->k, m);
-    status = add_matvec(bench, matrix->name, &desc, matrix->count, matrix->inputs, report, &acts);
+    status = is_cuda ? bench_cuda_matvec(bench, matrix->name, &desc, matrix->count, matrix->inputs, report)
+                     : add_matvec(bench, matrix->name, &desc, matrix->count, matrix->inputs, report, &acts);
   }
   if (!status) status = move_lines(&acts, report);
   for (size_t i = 0; i < model->attention_count && !status && m == 1; i++) {
@@ -217,7 +220,8 @@ static weir_status run_model(bench *bench, const model_shape *model, weir_op op,
     weir_sdpa_desc desc =
       bench_sdpa_describe(attention->q_heads, attention->kv_heads, attention->head_dim, context, attention->window,
                           bench->options->x_type, bench->options->y_type);
-    status = add_sdpa(bench, attention->name, &desc, context, attention->count, report);
+    status = is_cuda ? bench_cuda_sdpa(bench, attention->name, &desc, context, attention->count, true, report)
+                     : add_sdpa(bench, attention->name, &desc, context, attention->count, report);
   }
   if (!status) bench_report_total(report, bench->sides, false);
   bench_report_free(&acts);
@@ -227,7 +231,9 @@ static weir_status run_model(bench *bench, const model_shape *model, weir_op op,
 static weir_status run_matrix(bench *bench, uint32_t n, uint32_t k, uint32_t m, weir_op op, bench_report *report) {
   weir_matvec_desc desc = describe(bench, op, n, k, m);
   bench_report acts = {.lines = 0};
-  weir_status status = add_matvec(bench, words_text(words_op, op), &desc, 1, 1, report, &acts);
+  weir_status status;
+  if (bench_is_cuda(bench)) return bench_cuda_matvec(bench, words_text(words_op, op), &desc, 1, 1, report);
+  status = add_matvec(bench, words_text(words_op, op), &desc, 1, 1, report, &acts);
   if (!status) status = move_lines(&acts, report);
   bench_report_free(&acts);
   return status;
@@ -283,7 +289,8 @@ int bench_run_shape(bench *bench) {
     bench_report *report = &reports[used++];
     snprintf(report->title, sizeof report->title, "attention of one query: %u query heads, %u KV heads, head "
              "dimension %u, %u slots", heads[0], heads[1], heads[2], heads[3]);
-    status = add_sdpa(bench, "sdpa", &desc, heads[3], 1, report);
+    status = bench_is_cuda(bench) ? bench_cuda_sdpa(bench, "sdpa", &desc, heads[3], 1, false, report)
+                                  : add_sdpa(bench, "sdpa", &desc, heads[3], 1, report);
   }
   progress_clear();
   result = status ? bench_failure(NULL, status) : bench_reports_print(bench, reports, used);

@@ -8,8 +8,8 @@
 /* Seconds of the monotonic clock. */
 double bench_seconds(void);
 
-/* How elapsed time on one kind of device is taken. The CPU reads the clock; a
- * device with queues would record events and read them in finish(). */
+/* How elapsed time is taken on a kind of device where a call has ended when it
+ * returns. For devices with streams see bench_lap.h. */
 typedef struct bench_timer {
   weir_device_kind kind;
   /* The time at this point of the work enqueued so far, as seconds. */

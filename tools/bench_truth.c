@@ -101,7 +101,7 @@ static weir_status run_oracle(bench *bench, const bench_weights *weights, weir_a
   matvec.workspace_size = weir_workspace_size(plan, m);
   status = weir_memory_alloc(bench->cpu, info.packed_size, &packed);
   if (!status) status = weir_memory_alloc(bench->cpu, quantize.act_size, &act_memory);
-  if (!status) status = bench_zeroed(bench->cpu, matvec.workspace_size, &workspace);
+  if (!status) status = bench_zeroed(bench->cpu, NULL, matvec.workspace_size, &workspace);
   if (!status) status = weir_memory_alloc(bench->cpu, count * sizeof(float), &matvec.y);
   if (!status) status = weir_pack(plan, &source, 0, desc.n, packed, info.packed_size);
   quantize.act = act_memory;
@@ -179,6 +179,47 @@ weir_status bench_truth_matvec(bench *bench, const bench_weights *weights, const
   return status;
 }
 
+/* The first and the last rows, and others at random, some perhaps twice. */
+static void choose_rows(uint32_t n, uint32_t known, uint64_t seed, uint32_t *out_rows) {
+  struct rng rng;
+  rng_seed(&rng, rng_seed_of(seed, "rows"));
+  for (uint32_t i = 0; i < known; i++)
+    out_rows[i] = i < known / 8 ? i : i < known / 4 ? n - 1 - (i - known / 8) : rng_below(&rng, n);
+}
+
+weir_status bench_truth_sample(bench *bench, const bench_weights *weights, const void *x, uint32_t m, uint32_t known,
+                               uint64_t seed, bench_truth *out_truth) {
+  weir_matvec_desc desc = weights->desc;
+  uint64_t code_bytes = desc.op == WEIR_OP_INT4_MATVEC ? desc.k / 2 : desc.k;
+  uint64_t scale_bytes = desc.k / desc.group * number_size(desc.scale_type);
+  uint64_t zero_bytes = desc.k / desc.group * number_size(desc.zero_type);
+  uint32_t *rows = malloc(known * sizeof *rows);
+  bench_weights some = {{0}, NULL, NULL, NULL};
+  weir_status status = rows ? WEIR_OK : BENCH_NOMEM;
+
+  *out_truth = (bench_truth){0};
+  desc.n = known;
+  if (!status) status = weights_alloc(&desc, &some);
+  if (status) goto out;
+  choose_rows(weights->desc.n, known, seed, rows);
+  for (uint64_t i = 0; i < known; i++) {
+    memcpy((char *)some.codes + i * code_bytes, (const char *)weights->codes + rows[i] * code_bytes, code_bytes);
+    memcpy((char *)some.scales + i * scale_bytes, (const char *)weights->scales + rows[i] * scale_bytes, scale_bytes);
+    if (some.zeros)
+      memcpy((char *)some.zeros + i * zero_bytes, (const char *)weights->zeros + rows[i] * zero_bytes, zero_bytes);
+  }
+  status = bench_truth_matvec(bench, &some, x, m, out_truth);
+  if (status) goto out;
+  out_truth->column = rows;
+  out_truth->known = known;
+  out_truth->columns = weights->desc.n;
+  rows = NULL;
+out:
+  bench_weights_free(&some);
+  free(rows);
+  return status;
+}
+
 /* ---- Attention ---------------------------------------------------------- */
 
 weir_sdpa_args bench_sdpa_args(const weir_sdpa_desc *desc, uint32_t kv_len, const void *q, const void *k,
@@ -210,7 +251,7 @@ static weir_status run_sdpa_oracle(bench *bench, const weir_sdpa_desc *wanted, u
   status = o ? bench_plan_sdpa(bench, &bench->oracle, &desc, &plan) : BENCH_NOMEM;
   if (!status) {
     args.workspace_size = weir_workspace_size(plan, 1);
-    status = bench_zeroed(bench->cpu, args.workspace_size, &args.workspace);
+    status = bench_zeroed(bench->cpu, NULL, args.workspace_size, &args.workspace);
   }
   if (!status) status = weir_sdpa(plan, &args, NULL);
   if (!status)
@@ -281,12 +322,17 @@ void bench_truth_free(bench_truth *truth) {
   free(truth->want);
   free(truth->bound);
   free(truth->exact);
+  free(truth->column);
   *truth = (bench_truth){0};
 }
 
 void bench_truth_compare(const bench_truth *truth, weir_type type, const void *y, bench_error *error) {
+  uint64_t all = truth->column ? truth->count / truth->known * truth->columns : 0;
+  for (uint64_t i = 0; i < all; i++)
+    if (!isfinite(number_load(type, y, i))) error->worst = INFINITY;
   for (uint64_t i = 0; i < truth->count; i++) {
-    double got = number_load(type, y, i), want = truth->want[i], off;
+    uint64_t at = truth->column ? i / truth->known * truth->columns + truth->column[i % truth->known] : i;
+    double got = number_load(type, y, at), want = truth->want[i], off;
     double allowed = truth->bound[i] + number_ulp(type, fmin(fabs(want), number_max(type)));
     if (!conform_close(type, got, want, truth->bound[i])) {
       off = isfinite(got) && isfinite(want) ? fabs(got - want) / allowed : INFINITY;

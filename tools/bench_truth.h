@@ -24,6 +24,10 @@ typedef struct bench_truth {
   double *want;  /* of ref, the same recipe */
   double *bound; /* to be added to one ulp of the result's type */
   double *exact; /* of ref, activations not quantised; for attention the same as want */
+  /* Where only some of the `columns` of a result are known: which; else null. Of the
+   * others only that they are finite. */
+  uint32_t *column;
+  uint32_t known, columns;
 } bench_truth;
 
 typedef struct bench_error {
@@ -36,6 +40,9 @@ typedef struct bench_error {
 /* x: [m,k] of desc->x_type in host memory. */
 weir_status bench_truth_matvec(bench *bench, const bench_weights *weights, const void *x, uint32_t m,
                                bench_truth *out_truth);
+/* The same for about `known` rows of a matrix that is too large for all of them. */
+weir_status bench_truth_sample(bench *bench, const bench_weights *weights, const void *x, uint32_t m, uint32_t known,
+                               uint64_t seed, bench_truth *out_truth);
 /* One query a head against kv_len slots; q [heads,D], k and v [kv_heads,capacity,D]
  * in host memory. strict: probabilities are held to f32, whatever the types. */
 weir_status bench_truth_sdpa(bench *bench, const weir_sdpa_desc *desc, uint32_t kv_len, const void *q, const void *k,

@@ -25,6 +25,11 @@ static const struct arg bench_args[] = {
   OPTION("x", 0, ARG_TEXT, "TYPE", "type of x and q: f32, f16 or bf16 (default bf16)", x),
   OPTION("y", 0, ARG_TEXT, "TYPE", "type of the results: f32, f16 or bf16 (default bf16)", y),
   OPTION("time", 0, ARG_DOUBLE, "SECONDS", "how long to measure (default 0.7 an operation, 4 a --gguf token)", seconds),
+  OPTION("mode", 0, ARG_TEXT, "MODE", "CUDA: calls from a graph, plain (one by one) or both (default graph)", mode),
+  OPTION("calls", 0, ARG_U32, "N", "CUDA: at least so many calls in one graph (default 96, 24 of 256 MiB and more)",
+         calls),
+  OPTION("rotate", 0, ARG_U32, "MB", "CUDA: go through this much of weights (default 3 times the L2, at least 150)",
+         rotate),
   OPTION("threads", 't', ARG_U32, "N", "threads of the CPU device (default: WEIR_THREADS, else all)", threads),
   OPTION("device", 'd', ARG_TEXT, "NAME", "device to measure on (default cpu)", device),
   OPTION("json", 0, ARG_FLAG, NULL, "print one JSON document", json),
@@ -43,7 +48,10 @@ enum { LONGEST_NAME = 120 };
 /* Fills what is derived from the texts; false and a sentence when one is wrong. */
 static bool understand(bench_options *options, char *error, size_t size) {
   static const word ops[] = {{"int4", WEIR_OP_INT4_MATVEC}, {"int8", WEIR_OP_INT8_MATVEC}, {NULL, 0}};
+  static const word modes[] = {{"graph", BENCH_GRAPH}, {"plain", BENCH_PLAIN}, {"both", BENCH_BOTH}, {NULL, 0}};
   static const word types[] = {{"f32", WEIR_F32}, {"f16", WEIR_F16}, {"bf16", WEIR_BF16}, {NULL, 0}};
+
+  uint32_t mode = BENCH_GRAPH;
 
   error[0] = '\0';
   for (int i = 0; i < 2; i++) {
@@ -55,6 +63,8 @@ static bool understand(bench_options *options, char *error, size_t size) {
     }
   }
   if (options->op && !words_value(ops, "--op", options->op, &options->only_op, error, size)) return false;
+  if (options->mode && !words_value(modes, "--mode", options->mode, &mode, error, size)) return false;
+  options->calling = (bench_mode)mode;
   if (!words_value(types, "--x", options->x, &options->x_type, error, size)) return false;
   if (!words_value(types, "--y", options->y, &options->y_type, error, size)) return false;
   if (!options->gguf && !options->shape && !options->sdpa)
@@ -69,6 +79,9 @@ static bool understand(bench_options *options, char *error, size_t size) {
     snprintf(error, size, "%s 0: a number from 1 is wanted", options->rows ? "--context" : "--rows");
   else if (options->context > INT32_MAX)
     snprintf(error, size, "--context %u: at most 2147483647", options->context);
+  else if (options->calls > 65536 || (options->rotate > 1000000 && options->rotate != UINT32_MAX))
+    snprintf(error, size, options->calls > 65536 ? "--calls %u: at most 65536" : "--rotate %u: at most 1000000",
+             options->calls > 65536 ? options->calls : options->rotate);
   else if (options->seconds < 0 || options->seconds > 86400)
     snprintf(error, size, "--time %g: seconds from 0 to 86400", options->seconds);
   if (!options->gguf && !options->group) options->group = 32;
@@ -76,7 +89,7 @@ static bool understand(bench_options *options, char *error, size_t size) {
 }
 
 int cmd_bench(int argc, char **argv) {
-  bench_options options = {.device = "cpu", .x = "bf16", .y = "bf16", .rows = 1, .context = 1024};
+  bench_options options = {.device = "cpu", .x = "bf16", .y = "bf16", .rows = 1, .context = 1024, .rotate = UINT32_MAX};
   bench bench;
   char error[400];
   int first, result = args_parse(&bench_command, argc, argv, &options, &first);

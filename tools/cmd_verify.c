@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 struct wish {
-  const char *plugin, *op, *device, *filter;
-  int quick, list, json;
+  const char *plugin, *op, *device, *filter, *bit_identical;
+  int quick, tiny, graph, list, json;
   uint64_t seed;
 };
 
@@ -24,6 +24,11 @@ static const struct arg args[] = {
     {"filter", 'f', ARG_TEXT, "TEXT", "only the case of this name, or those whose name contains it",
      offsetof(struct wish, filter)},
     {"quick", 'q', ARG_FLAG, NULL, "a short selection of the cases", offsetof(struct wish, quick)},
+    {"tiny", 0, ARG_FLAG, NULL, "a few cases of every kind, for use under a sanitizer", offsetof(struct wish, tiny)},
+    {"graph", 'g', ARG_FLAG, NULL, "capture every call in a graph and judge its replays with changed inputs (CUDA)",
+     offsetof(struct wish, graph)},
+    {"bit-identical", 'b', ARG_TEXT, "PLUGIN", "this plugin must give the same bits in every matvec case",
+     offsetof(struct wish, bit_identical)},
     {"seed", 's', ARG_U64, "N", "of the data and of the random combinations (default: 1)", offsetof(struct wish, seed)},
     {"list", 'l', ARG_FLAG, NULL, "name the cases, run nothing; '*' marks those that must be supported",
      offsetof(struct wish, list)},
@@ -142,6 +147,10 @@ static int finish_run(struct printer *printer, const struct conform_summary *sum
     json_string(json, options->plugin);
     json_key(json, "device");
     json_string(json, options->device);
+    json_key(json, "graph");
+    json_bool(json, options->graph);
+    json_key(json, "bit_identical");
+    json_string(json, options->bit_identical);
     json_key(json, "seed");
     json_uint(json, options->seed);
     json_key(json, "kernels");
@@ -167,11 +176,15 @@ static int finish_run(struct printer *printer, const struct conform_summary *sum
     printf("kernels: %s\n", summary->kernels);
   }
   if (summary->failed) {
-    printf("repeat one with: weir verify --plugin %s --device %s --seed %llu --filter CASE\n", options->plugin,
-           options->device, (unsigned long long)options->seed);
+    printf("repeat one with: weir verify --plugin %s --device %s --seed %llu%s%s%s --filter CASE\n", options->plugin,
+           options->device, (unsigned long long)options->seed, options->graph ? " --graph" : "",
+           options->bit_identical ? " --bit-identical " : "", options->bit_identical ? options->bit_identical : "");
   }
-  printf("verify: plugin %s on %s: %u passed, %u failed, %u unsupported\n", options->plugin, options->device,
-         summary->passed, summary->failed, summary->unsupported);
+  printf("verify: plugin %s on %s%s: %u passed, %u failed, %u unsupported\n", options->plugin, options->device,
+         options->graph ? ", from graphs" : "", summary->passed, summary->failed, summary->unsupported);
+  if (options->bit_identical && passed) {
+    printf("verify: every result of a matvec has the bits of plugin %s's\n", options->bit_identical);
+  }
   if (summary->failed == 0 && summary->passed == 0) {
     printf("verify: nothing passed, so nothing is proved\n");
   }
@@ -204,6 +217,9 @@ int cmd_verify(int argc, char **argv) {
   options.device = wish.device;
   options.filter = wish.filter;
   options.quick = wish.quick;
+  options.tiny = wish.tiny;
+  options.graph = wish.graph;
+  options.bit_identical = wish.bit_identical;
   options.seed = wish.seed;
   options.starting = note_case;
   struct printer printer = {.as_json = wish.json, .options = &options};

@@ -33,6 +33,25 @@ void case_add(struct case_list *list, const struct conform_case *item) {
   list->cases[list->count++] = *item;
 }
 
+enum { TINY_CASES = 24 };
+
+/* Of every operation's quick cases, so many, from all over the list: each family of
+ * cases has its share. */
+static void mark_tiny(struct case_list *list) {
+  uint64_t all[WEIR_OP_SDPA + 1] = {0}, seen[WEIR_OP_SDPA + 1] = {0};
+  for (size_t i = 0; i < list->count; ++i) {
+    all[list->cases[i].op] += list->cases[i].quick != 0;
+  }
+  for (size_t i = 0; i < list->count; ++i) {
+    struct conform_case *item = &list->cases[i];
+    uint64_t at = seen[item->op], of = all[item->op];
+    if (item->quick) {
+      item->tiny = (at + 1) * TINY_CASES / of > at * TINY_CASES / of;
+      seen[item->op]++;
+    }
+  }
+}
+
 /* Drops what the options leave out; `ops` has bit 1 << op for each wanted. */
 static void select_cases(const struct conform_options *options, uint32_t ops, struct case_list *list) {
   size_t kept = 0;
@@ -42,7 +61,8 @@ static void select_cases(const struct conform_options *options, uint32_t ops, st
   }
   for (size_t i = 0; i < list->count; ++i) {
     const struct conform_case *item = &list->cases[i];
-    int wanted = (ops >> item->op & 1) && (item->quick || !options->quick || by_name);
+    int short_enough = options->tiny ? item->tiny : options->quick ? item->quick : 1;
+    int wanted = (ops >> item->op & 1) && (short_enough || by_name);
     if (wanted && options->filter) {
       wanted = by_name ? strcmp(item->name, options->filter) == 0 : strstr(item->name, options->filter) != NULL;
     }
@@ -58,6 +78,7 @@ static int make_cases(const struct conform_options *options, uint32_t ops, struc
   matvec_cases(list, WEIR_OP_INT4_MATVEC, options->seed);
   matvec_cases(list, WEIR_OP_INT8_MATVEC, options->seed);
   sdpa_cases(list, options->seed);
+  mark_tiny(list);
   select_cases(options, ops, list);
   return list->out_of_memory ? -1 : 0;
 }
@@ -75,12 +96,16 @@ static int complain(struct conform_summary *summary, const char *format, ...) {
   return -1;
 }
 
+int conform_selection(const char *plugin, char *out_text, size_t size) {
+  int length = snprintf(out_text, size, "int4_matvec=%s,int8_matvec=%s,sdpa=%s", plugin, plugin, plugin);
+  return length >= (int)size ? -1 : 0;
+}
+
 static int open_runtime(const char *plugin, const char *plugin_path, const char *device, weir_runtime **out_runtime,
                         weir_device **out_device, struct conform_summary *summary) {
   char selection[512];
   weir_options options = {.struct_size = sizeof options};
-  int length = snprintf(selection, sizeof selection, "int4_matvec=%s,int8_matvec=%s,sdpa=%s", plugin, plugin, plugin);
-  if (length >= (int)sizeof selection) {
+  if (conform_selection(plugin, selection, sizeof selection)) {
     return complain(summary, "the name of the plugin is too long: %.80s...", plugin);
   }
   options.selection = selection;
@@ -119,6 +144,53 @@ static uint32_t find_plugin(weir_runtime *runtime, const char *name, struct conf
   return 0;
 }
 
+/* What the device and the options have to do with each other. 0, or -1 after complain(). */
+static int prepare_device(struct conform *c, const char *device, uint32_t ops) {
+  const struct conform_options *options = c->options;
+  struct conform_summary *summary = c->summary;
+  weir_device_info info = {.struct_size = sizeof info};
+  if (weir_device_get(c->device, &info) != WEIR_OK || (info.flags & WEIR_DEVICE_SYNTHETIC)) {
+    return complain(summary, "device '%s' is only a description; plugins run on devices that are here", device);
+  }
+  if (options->graph && info.kind == WEIR_DEVICE_CPU) {
+    return complain(summary, "calls on '%s' cannot be captured in a graph; graphs need a CUDA device, such as cuda:0",
+                    device);
+  }
+  if (options->bit_identical) {
+    char selection[512];
+    uint32_t twin_ops = find_plugin(c->runtime, options->bit_identical, summary);
+    if (twin_ops == 0) {
+      return -1;
+    }
+    uint32_t matvecs = UINT32_C(1) << WEIR_OP_INT4_MATVEC | UINT32_C(1) << WEIR_OP_INT8_MATVEC;
+    if ((ops & matvecs) == 0) {
+      return complain(summary, "there is nothing to compare with '%s': only results of matvecs are compared, and no "
+                      "case has one", options->bit_identical);
+    }
+    if ((ops & matvecs & ~twin_ops) != 0) {
+      return complain(summary, "'%s' does not have every matvec that '%s' has, so their bits cannot be compared",
+                      options->bit_identical, options->plugin);
+    }
+    if (conform_selection(options->bit_identical, selection, sizeof selection)) {
+      return complain(summary, "the name of the plugin is too long: %.80s...", options->bit_identical);
+    }
+  }
+  if (info.kind != WEIR_DEVICE_CPU && weir_stream_create(c->device, &c->stream) != WEIR_OK) {
+    return complain(summary, "cannot make a stream on '%s': %s", device, weir_last_error());
+  }
+  return 0;
+}
+
+/* After a failed case: some failures leave a device that can do nothing any more. */
+static int is_device_lost(struct conform *c, const char *name, uint32_t left) {
+  if (!c->stream || weir_synchronize(c->device, c->stream) == WEIR_OK) {
+    return 0;
+  }
+  complain(c->summary, "the device failed in the case %s, and %u cases after it were not run: %s", name, left,
+           weir_last_error());
+  return 1;
+}
+
 static void run_case(struct conform *c, const struct conform_case *item, struct conform_result *result) {
   c->item = item;
   c->check = "";
@@ -142,7 +214,6 @@ int conform_run(const struct conform_options *options, conform_report_fn report,
   struct conform c = {.options = options, .summary = out_summary, .check = ""};
   struct case_list list = {0};
   const char *device = options->device ? options->device : "cpu";
-  weir_device_info info = {.struct_size = sizeof info};
   struct conform_summary missing;
   int result = -1;
   memset(out_summary, 0, sizeof *out_summary);
@@ -152,10 +223,6 @@ int conform_run(const struct conform_options *options, conform_report_fn report,
   }
   if (open_runtime(options->plugin, options->plugin_path, device, &c.runtime, &c.device, out_summary) ||
       open_runtime("ref", options->plugin_path, "cpu", &c.oracle_runtime, &c.oracle_device, out_summary)) {
-    goto out;
-  }
-  if (weir_device_get(c.device, &info) != WEIR_OK || (info.flags & WEIR_DEVICE_SYNTHETIC)) {
-    complain(out_summary, "device '%s' is only a description; plugins run on devices that are here", device);
     goto out;
   }
   uint32_t ops = find_plugin(c.runtime, options->plugin, out_summary);
@@ -172,6 +239,9 @@ int conform_run(const struct conform_options *options, conform_report_fn report,
   }
   if (options->op) {
     ops = UINT32_C(1) << options->op;
+  }
+  if (prepare_device(&c, device, ops)) {
+    goto out;
   }
   if (make_cases(options, ops, &list)) {
     complain(out_summary, "no memory for the list of cases");
@@ -195,11 +265,18 @@ int conform_run(const struct conform_options *options, conform_report_fn report,
     if (report) {
       report(user, &one);
     }
+    if (one.status == CONFORM_FAIL &&
+        is_device_lost(&c, list.cases[i].name, (uint32_t)(list.count - i - 1))) {
+      goto out;
+    }
   }
   result = 0;
 out:
   free(c.garbage);
   free(list.cases);
+  if (c.stream) {
+    weir_stream_destroy(c.device, c.stream);
+  }
   weir_device_close(c.oracle_device);
   weir_device_close(c.device);
   weir_close(c.oracle_runtime);

@@ -3,8 +3,9 @@
 /* The conformance suite: does a plugin do what weir/plugin.h promises?
  *
  * It knows a plugin only through weir.h, on any device that weir_memory_* can
- * reach. Each case is one problem with data of its own, made from the seed and the
- * name of the case, so that it gives the same alone as among the others.
+ * reach; on one with streams everything is enqueued on one stream of the suite's own.
+ * Each case is one problem with data of its own, made from the seed and the name of
+ * the case, so that it gives the same alone as among the others.
  *
  * The oracle is the plugin `ref` on "cpu" with f32 results. It is itself held, in every
  * case, against a second computation in the suite, in double, straight from the
@@ -64,7 +65,11 @@ enum conform_tamper {
   CONFORM_TAMPER_LENGTH,        /* a result after kv_len changed on the device */
   CONFORM_TAMPER_ORACLE,        /* the last element of what 'ref' gives */
   CONFORM_TAMPER_REFUSE,        /* every plan is answered with "unsupported" */
-  CONFORM_TAMPER_COUNT
+  CONFORM_TAMPER_COUNT,
+  /* These show only with conform_options.bit_identical, or with .graph. */
+  CONFORM_TAMPER_BITS = CONFORM_TAMPER_COUNT, /* one bit of the other plugin's result */
+  CONFORM_TAMPER_CAPTURE,                     /* one bit of what capturing must leave alone */
+  CONFORM_TAMPER_REPLAY                       /* what a replay with poisoned inputs gives is 1 */
 };
 
 struct conform_options {
@@ -74,6 +79,9 @@ struct conform_options {
   weir_op op;              /* 0: every operation that the plugin has */
   const char *filter;      /* cases of this name, or else whose name contains it; null: all */
   int quick;               /* a short selection */
+  int tiny;                /* a few of those, of every kind: for tools that slow everything down */
+  int graph;               /* capture every call once, with poisoned inputs, and judge replays; not on the CPU */
+  const char *bit_identical; /* a plugin that must give the same bits in every matvec case; null: none */
   uint64_t seed;
   enum conform_tamper tamper;
   void (*starting)(void *user, const char *name); /* before each case, with conform_run's user; may be null */
@@ -98,7 +106,7 @@ typedef void (*conform_list_fn)(void *user, const char *name, weir_op op, int mu
 struct conform_summary {
   uint32_t selected, passed, failed, unsupported;
   uint64_t seed;
-  char kernels[256]; /* which kernels served, as the plugin names them */
+  char kernels[2048]; /* which kernels served, as the plugin names them */
   char error[512];   /* why nothing was run; "" */
 };
 

@@ -18,9 +18,10 @@ static int copy_out(struct conform *c, const struct buffer *buffer, unsigned cha
     memcpy(out_bytes, buffer->memory, buffer->total);
     return 0;
   }
-  weir_status status = weir_memory_download(buffer->device, out_bytes, buffer->memory, buffer->total, NULL);
+  weir_stream stream = conform_stream(c, buffer->device);
+  weir_status status = weir_memory_download(buffer->device, out_bytes, buffer->memory, buffer->total, stream);
   if (status == WEIR_OK) {
-    status = weir_synchronize(buffer->device, NULL);
+    status = weir_synchronize(buffer->device, stream);
   }
   return status == WEIR_OK ? 0 : conform_fail_call(c, "run", "weir_memory_download", status);
 }
@@ -50,7 +51,7 @@ int buffer_make(struct conform *c, struct buffer *buffer, weir_device *device, c
     }
   }
   buffer->memory = memory;
-  if (conform_keep(c, device, memory, NULL)) {
+  if (conform_keep(c, (struct garbage){.device = device, .memory = memory})) {
     return -1;
   }
   return buffer_poison(c, buffer, pattern[0], pattern[1]);
@@ -65,8 +66,21 @@ int buffer_send(struct conform *c, struct buffer *buffer) {
     memcpy(buffer->memory, buffer->image, buffer->total);
     return 0;
   }
-  weir_status status = weir_memory_upload(buffer->device, buffer->memory, buffer->image, buffer->total, NULL);
+  weir_stream stream = conform_stream(c, buffer->device);
+  weir_status status = weir_memory_upload(buffer->device, buffer->memory, buffer->image, buffer->total, stream);
+  if (status == WEIR_OK) {
+    status = weir_synchronize(buffer->device, stream);
+  }
   return status == WEIR_OK ? 0 : conform_fail_call(c, "run", "weir_memory_upload", status);
+}
+
+int buffer_hide(struct conform *c, struct buffer *buffer) {
+  weir_stream stream = conform_stream(c, buffer->device);
+  weir_status status = weir_memory_fill(buffer->device, buffer_at(buffer), 0xff, buffer->size, stream);
+  if (status == WEIR_OK) {
+    status = weir_synchronize(buffer->device, stream);
+  }
+  return status == WEIR_OK ? 0 : conform_fail_call(c, "run", "weir_memory_fill", status);
 }
 
 int buffer_fill(struct conform *c, struct buffer *buffer, const void *content) {

@@ -23,8 +23,11 @@ int buffer_make(struct conform *c, struct buffer *buffer, weir_device *device, c
 void *buffer_at(const struct buffer *buffer);
 /* The content in the image. */
 void *buffer_image(const struct buffer *buffer);
-/* Image to device. */
+/* Image to device; there when it returns. */
 int buffer_send(struct conform *c, struct buffer *buffer);
+/* Makes the content on the device a pattern that is NaN in every floating type and
+ * negative in integers; the image keeps what it should be, for buffer_send. */
+int buffer_hide(struct conform *c, struct buffer *buffer);
 int buffer_fill(struct conform *c, struct buffer *buffer, const void *content);
 int buffer_zero(struct conform *c, struct buffer *buffer);
 int buffer_poison(struct conform *c, struct buffer *buffer, unsigned char low, unsigned char high);

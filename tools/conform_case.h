@@ -104,7 +104,7 @@ struct sdpa_case {
 struct conform_case {
   char name[CASE_NAME_MAX];
   weir_op op;
-  int quick;
+  int quick, tiny;
   union {
     struct matvec_case matvec;
     struct sdpa_case sdpa;
@@ -137,16 +137,19 @@ int conform_strict(const char *plugin);
 
 /* ---- A run --------------------------------------------------------------- */
 
+/* A graph, or a plan, or memory. */
 struct garbage {
   weir_device *device; /* null: host memory */
   void *memory;
   weir_plan *plan;
+  weir_graph *graph;
 };
 
 struct conform {
   const struct conform_options *options;
   weir_runtime *runtime, *oracle_runtime;
   weir_device *device, *oracle_device;
+  weir_stream stream; /* of `device`; null on the CPU */
   struct conform_summary *summary;
 
   /* Of the case that runs. */
@@ -165,8 +168,11 @@ int conform_fail_call(struct conform *c, const char *check, const char *call, we
 int conform_tampered(const struct conform *c, enum conform_tamper kind);
 /* Zeroed; goes with the case. Null: conform_fail was called. */
 void *conform_memory(struct conform *c, uint64_t bytes);
-int conform_keep(struct conform *c, weir_device *device, void *memory, weir_plan *plan);
+/* Takes it over, until conform_clean. */
+int conform_keep(struct conform *c, struct garbage item);
 void conform_clean(struct conform *c);
+/* Where work for this device is enqueued: null for the oracle's. */
+weir_stream conform_stream(const struct conform *c, const weir_device *device);
 void conform_note_kernel(struct conform *c, const char *kernel);
 
 /* All three: CONFORM_*, with c->check and c->detail. */
@@ -179,6 +185,23 @@ int conform_plan(struct conform *c, const weir_matvec_desc *matvec, const weir_s
 /* The oracle's; anything but success is a failure of the case. */
 int conform_oracle_plan(struct conform *c, const weir_matvec_desc *matvec, const weir_sdpa_desc *sdpa,
                         weir_plan **out_plan);
+/* The text that forces a plugin for everything; 0, or -1 when its name is too long. */
+int conform_selection(const char *plugin, char *out_text, size_t size);
+/* Of the plugin that must give the same bits: 0, or -1 after conform_fail. */
+int conform_twin_plan(struct conform *c, const weir_matvec_desc *desc, weir_plan **out_plan);
+
+/* ---- Graphs -------------------------------------------------------------- */
+
+/* Are calls on this device to be captured and replayed? */
+int conform_wants_graph(const struct conform *c, const weir_device *device);
+/* Does the plan promise it? If not, 0 with the reason in c->detail. */
+int conform_can_graph(struct conform *c, uint32_t properties);
+
+typedef weir_status (*conform_enqueue_fn)(const void *object, weir_stream stream);
+/* What `enqueue` enqueues becomes a graph that goes with the case. */
+int conform_capture(struct conform *c, conform_enqueue_fn enqueue, const void *object, weir_graph **out_graph);
+/* Runs it to its end. */
+int conform_replay(struct conform *c, weir_graph *graph);
 
 /* ---- Comparing ----------------------------------------------------------- */
 

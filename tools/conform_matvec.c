@@ -231,8 +231,7 @@ static int check_rows(struct conform *c, const struct matvec_case *item, struct 
 
 static int check_repeat(struct conform *c, const struct matvec_case *item, struct matvec_unit *unit,
                         struct matvec_call *call, const void *y) {
-  if (buffer_poison(c, &call->act, 0x5a, 0x33) || call_quantize(c, unit, call) ||
-      call_matvec(c, unit, call, &call->act)) {
+  if (call_again(c, unit, call)) {
     return -1;
   }
   if (conform_tampered(c, CONFORM_TAMPER_REPEAT)) {
@@ -347,6 +346,26 @@ static int check_nan(struct conform *c, const struct matvec_case *item, struct m
   return 0;
 }
 
+/* Another plugin must come to the same bits. */
+static int check_identical(struct conform *c, const struct matvec_case *item, const struct matvec_data *data,
+                           const void *y) {
+  const weir_matvec_desc *desc = &item->desc;
+  struct matvec_unit twin = {.device = c->device, .desc = *desc, .info = {.struct_size = sizeof twin.info}};
+  struct matvec_call call;
+  struct buffer host;
+  char what[96];
+  if (conform_twin_plan(c, desc, &twin.plan) || unit_pack(c, &twin, data, item->unaligned, &host) ||
+      unit_run(c, &twin, item->m, data->x, item->unaligned, &call)) {
+    return -1;
+  }
+  if (conform_tampered(c, CONFORM_TAMPER_BITS)) {
+    *(unsigned char *)buffer_image(&call.y) ^= 1;
+  }
+  snprintf(what, sizeof what, "y of %s", c->options->bit_identical);
+  return conform_equal(c, "bit-identical", what, desc->y_type, buffer_image(&call.y), y, (uint64_t)item->m * desc->n,
+                       desc->n);
+}
+
 enum conform_status matvec_run(struct conform *c, const struct matvec_case *item) {
   struct matvec_unit unit = {.device = c->device, .desc = item->desc, .info = {.struct_size = sizeof unit.info}};
   struct matvec_data data;
@@ -356,8 +375,13 @@ enum conform_status matvec_run(struct conform *c, const struct matvec_case *item
   if (planned != 0) {
     return planned > 0 ? CONFORM_UNSUPPORTED : CONFORM_FAIL;
   }
-  if (matvec_data_make(c, item, &item->desc, &data) || unit_pack(c, &unit, &data, item->unaligned, &host) ||
-      check_info(c, &unit) || check_pack(c, &unit, &data, &host) ||
+  if (matvec_data_make(c, item, &item->desc, &data) || unit_pack(c, &unit, &data, item->unaligned, &host)) {
+    return CONFORM_FAIL;
+  }
+  if (conform_wants_graph(c, c->device) && !conform_can_graph(c, unit.info.properties)) {
+    return CONFORM_UNSUPPORTED;
+  }
+  if (check_info(c, &unit) || check_pack(c, &unit, &data, &host) ||
       unit_run(c, &unit, item->m, data.x, item->unaligned, &call)) {
     return CONFORM_FAIL;
   }
@@ -368,7 +392,8 @@ enum conform_status matvec_run(struct conform *c, const struct matvec_case *item
     return CONFORM_FAIL;
   }
   memcpy(y, buffer_image(&call.y), bytes);
-  if (check_results(c, item, &unit, &data, y) || check_zero_row(c, &unit, &data, y) ||
+  if ((c->options->bit_identical && check_identical(c, item, &data, y)) ||
+      check_results(c, item, &unit, &data, y) || check_zero_row(c, &unit, &data, y) ||
       ((unit.info.properties & WEIR_ROW_INVARIANT) && check_rows(c, item, &unit, &data, y)) ||
       ((unit.info.properties & WEIR_DETERMINISTIC) && check_repeat(c, item, &unit, &call, y)) ||
       (item->share && check_share(c, item, &unit, &call)) ||

@@ -38,16 +38,20 @@ struct matvec_unit {
 struct matvec_call {
   uint32_t m;
   struct buffer x, act, y, workspace;
+  weir_graph *graph; /* null: nothing was captured */
 };
 
 int unit_pack(struct conform *c, struct matvec_unit *unit, const struct matvec_data *data, int unaligned,
               struct buffer *out_host);
 int call_make(struct conform *c, const struct matvec_unit *unit, uint32_t m, const void *x, int unaligned,
               struct matvec_call *out_call);
-int call_quantize(struct conform *c, struct matvec_unit *unit, struct matvec_call *call);
-/* Reads act and, after it, y back; nothing else may have changed. */
+/* Only the matvec, with an act that is there. Reads y back; nothing else may have changed. */
 int call_matvec(struct conform *c, struct matvec_unit *unit, struct matvec_call *call, const struct buffer *act);
-/* All three, with a new call: the result is in out_call->y. */
+/* After unit_run: once more into poisoned buffers, the matvec right behind the quantize
+ * on the stream, or from the same graph. */
+int call_again(struct conform *c, struct matvec_unit *unit, struct matvec_call *call);
+/* Makes a call, quantizes, runs: the result is in out_call->y. From a graph where the
+ * options want that. */
 int unit_run(struct conform *c, struct matvec_unit *unit, uint32_t m, const void *x, int unaligned,
              struct matvec_call *out_call);
 

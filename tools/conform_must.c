@@ -18,6 +18,8 @@ static const struct {
 } rows[] = {
     {"ref", LEVEL_EVERYTHING, 1},
     {"cpu", LEVEL_NO_EXACT, 1},
+    {"cuda-dp4a", LEVEL_NO_EXACT, 1},
+    {"cuda-dp4a-scalar", LEVEL_NO_EXACT, 1},
 };
 
 static int in_matvec_core(const struct matvec_case *item) {

@@ -10,6 +10,7 @@ struct sdpa_unit {
   struct sdpa_tensor q, k, v, o;
   struct buffer mask, lengths, workspace;
   int64_t mask_stride[3];
+  weir_graph *graph; /* of its one call; null: not captured yet, or never */
 };
 
 static int check_info(struct conform *c, const struct sdpa_unit *unit) {
@@ -81,12 +82,19 @@ static int check_gaps(struct conform *c, const struct sdpa_unit *unit) {
   return 0;
 }
 
-/* Runs and brings the result home, contiguous, as elements of o_type. */
-static int unit_call(struct conform *c, struct sdpa_unit *unit, const struct sdpa_data *data, void *out_o) {
+/* The unit's one call. */
+struct work {
+  const struct sdpa_unit *unit;
+  uint32_t q_len, kv_len;
+};
+
+static weir_status enqueue(const void *object, weir_stream stream) {
+  const struct work *work = object;
+  const struct sdpa_unit *unit = work->unit;
   weir_sdpa_args args = {
       .struct_size = sizeof args,
-      .q_len = data->item->q_len,
-      .kv_len = unit->desc.flags & WEIR_SDPA_KV_LEN ? UINT32_MAX : data->len[0],
+      .q_len = work->q_len,
+      .kv_len = work->kv_len,
       .q = buffer_at(&unit->q.buffer),
       .k = buffer_at(&unit->k.buffer),
       .v = buffer_at(&unit->v.buffer),
@@ -101,16 +109,62 @@ static int unit_call(struct conform *c, struct sdpa_unit *unit, const struct sdp
   tensor_strides(&unit->v, args.v_stride);
   tensor_strides(&unit->o, args.o_stride);
   memcpy(args.mask_stride, unit->mask_stride, sizeof args.mask_stride);
-  if (buffer_poison(c, &unit->o.buffer, 0xfb, 0xff)) {
+  return weir_sdpa(unit->plan, &args, stream);
+}
+
+/* Captures with poison in q, k, v and kv_len, and replays that: kv_len is below 0 then,
+ * and every result is 0; without it they are whatever NaN gives. */
+static int unit_capture(struct conform *c, struct sdpa_unit *unit, const struct work *work) {
+  const struct sdpa_tensor *o = &unit->o;
+  if (buffer_hide(c, &unit->q.buffer) || buffer_hide(c, &unit->k.buffer) || buffer_hide(c, &unit->v.buffer) ||
+      buffer_hide(c, &unit->lengths) || conform_capture(c, enqueue, work, &unit->graph)) {
     return -1;
   }
-  weir_status status = weir_sdpa(unit->plan, &args, NULL);
+  int touched = buffer_unchanged(c, &unit->o.buffer, CONFORM_TAMPER_CAPTURE);
+  if (touched || conform_replay(c, unit->graph) || buffer_receive(c, &unit->o.buffer, CONFORM_TAMPER_NONE, 1) ||
+      buffer_receive(c, &unit->workspace, CONFORM_TAMPER_NONE, 0)) {
+    return -1;
+  }
+  uint64_t rows = (uint64_t)o->size[0] * o->size[1] * o->size[2];
+  for (uint64_t row = 0; (unit->desc.flags & WEIR_SDPA_KV_LEN) && row < rows; ++row) {
+    uint32_t i = (uint32_t)(row % o->size[2]), h = (uint32_t)(row / o->size[2] % o->size[1]);
+    uint64_t at = tensor_at(o, (uint32_t)(row / o->size[2] / o->size[1]), h, i);
+    for (uint32_t e = 0; e < unit->desc.head_dim; ++e) {
+      double got = number_load(o->type, buffer_image(&o->buffer), at + e);
+      if (conform_tampered(c, CONFORM_TAMPER_REPLAY)) {
+        got = 1;
+      }
+      if (!(got == 0)) {
+        return conform_fail(c, "graph", "o[%llu,%u]: got %.9g, want 0, bound 0: the replay had kv_len -1",
+                            (unsigned long long)row, e, got);
+      }
+    }
+  }
+  return buffer_send(c, &unit->q.buffer) || buffer_send(c, &unit->k.buffer) || buffer_send(c, &unit->v.buffer) ||
+                 buffer_send(c, &unit->lengths) || buffer_poison(c, &unit->o.buffer, 0xfb, 0xff)
+             ? -1
+             : 0;
+}
+
+static int unit_start(struct conform *c, struct sdpa_unit *unit, const struct work *work) {
+  weir_stream stream = conform_stream(c, unit->device);
+  if (conform_wants_graph(c, unit->device)) {
+    return (!unit->graph && unit_capture(c, unit, work)) || conform_replay(c, unit->graph) ? -1 : 0;
+  }
+  weir_status status = enqueue(work, stream);
   if (status != WEIR_OK) {
     return conform_fail_call(c, "run", "weir_sdpa", status);
   }
-  status = weir_synchronize(unit->device, NULL);
-  if (status != WEIR_OK) {
-    return conform_fail_call(c, "run", "weir_synchronize", status);
+  status = weir_synchronize(unit->device, stream);
+  return status == WEIR_OK ? 0 : conform_fail_call(c, "run", "weir_synchronize", status);
+}
+
+/* Runs and brings the result home, contiguous, as elements of o_type. */
+static int unit_call(struct conform *c, struct sdpa_unit *unit, const struct sdpa_data *data, void *out_o) {
+  struct work work = {unit, data->item->q_len,
+                      unit->desc.flags & WEIR_SDPA_KV_LEN ? UINT32_MAX : data->len[0]};
+  if (buffer_poison(c, &unit->o.buffer, 0xfb, 0xff) || unit_start(c, unit, &work)) {
+    return -1;
   }
   if (buffer_receive(c, &unit->o.buffer, CONFORM_TAMPER_OUTPUT_GUARD, 1) ||
       buffer_receive(c, &unit->workspace, CONFORM_TAMPER_WORK_GUARD, 0) || check_gaps(c, unit) ||
@@ -279,6 +333,9 @@ enum conform_status sdpa_run(struct conform *c, const struct sdpa_case *item) {
   if (status != WEIR_OK) {
     conform_fail_call(c, "info", "weir_sdpa_get", status);
     return CONFORM_FAIL;
+  }
+  if (conform_wants_graph(c, c->device) && !conform_can_graph(c, unit.info.properties)) {
+    return CONFORM_UNSUPPORTED;
   }
   uint64_t count = (uint64_t)item->desc.batch * item->desc.q_heads * item->q_len * item->desc.head_dim;
   void *first = conform_memory(c, count * number_size(item->desc.o_type));

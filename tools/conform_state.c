@@ -24,24 +24,34 @@ int conform_tampered(const struct conform *c, enum conform_tamper kind) {
   return kind != CONFORM_TAMPER_NONE && c->options->tamper == kind;
 }
 
-int conform_keep(struct conform *c, weir_device *device, void *memory, weir_plan *plan) {
+weir_stream conform_stream(const struct conform *c, const weir_device *device) {
+  return device == c->device ? c->stream : NULL;
+}
+
+static void drop(const struct garbage *item) {
+  if (item->graph) {
+    weir_graph_destroy(item->graph);
+  } else if (item->plan) {
+    weir_plan_free(item->plan);
+  } else if (item->device) {
+    weir_memory_free(item->device, item->memory);
+  } else {
+    free(item->memory);
+  }
+}
+
+int conform_keep(struct conform *c, struct garbage item) {
   if (c->garbage_count == c->garbage_capacity) {
     size_t capacity = c->garbage_capacity ? 2 * c->garbage_capacity : 64;
     struct garbage *grown = realloc(c->garbage, capacity * sizeof *grown);
     if (!grown) {
-      if (plan) {
-        weir_plan_free(plan);
-      } else if (device) {
-        weir_memory_free(device, memory);
-      } else {
-        free(memory);
-      }
+      drop(&item);
       return conform_fail(c, "run", "no memory");
     }
     c->garbage = grown;
     c->garbage_capacity = capacity;
   }
-  c->garbage[c->garbage_count++] = (struct garbage){device, memory, plan};
+  c->garbage[c->garbage_count++] = item;
   return 0;
 }
 
@@ -51,19 +61,15 @@ void *conform_memory(struct conform *c, uint64_t bytes) {
     conform_fail(c, "run", "no memory for %llu bytes", (unsigned long long)bytes);
     return NULL;
   }
-  return conform_keep(c, NULL, memory, NULL) ? NULL : memory;
+  return conform_keep(c, (struct garbage){.memory = memory}) ? NULL : memory;
 }
 
 void conform_clean(struct conform *c) {
+  if (c->stream) {
+    weir_synchronize(c->device, c->stream); /* a case that failed may have left work behind */
+  }
   while (c->garbage_count) {
-    struct garbage *item = &c->garbage[--c->garbage_count];
-    if (item->plan) {
-      weir_plan_free(item->plan);
-    } else if (item->device) {
-      weir_memory_free(item->device, item->memory);
-    } else {
-      free(item->memory);
-    }
+    drop(&c->garbage[--c->garbage_count]);
   }
 }
 
@@ -128,7 +134,7 @@ int conform_plan(struct conform *c, const weir_matvec_desc *matvec, const weir_s
   if (status != WEIR_OK) {
     return conform_fail_call(c, "plan", matvec ? "weir_plan_matvec" : "weir_plan_sdpa", status);
   }
-  if (conform_keep(c, NULL, NULL, *out_plan)) {
+  if (conform_keep(c, (struct garbage){.plan = *out_plan})) {
     return -1;
   }
   const char *plugin = weir_plan_plugin(*out_plan);
@@ -144,5 +150,26 @@ int conform_oracle_plan(struct conform *c, const weir_matvec_desc *matvec, const
   if (status != WEIR_OK) {
     return conform_fail_call(c, "reference", "planning with 'ref'", status);
   }
-  return conform_keep(c, NULL, NULL, *out_plan);
+  return conform_keep(c, (struct garbage){.plan = *out_plan});
+}
+
+int conform_twin_plan(struct conform *c, const weir_matvec_desc *desc, weir_plan **out_plan) {
+  char selection[512];
+  *out_plan = NULL;
+  conform_selection(c->options->bit_identical, selection, sizeof selection);
+  weir_status status = weir_select(c->runtime, selection);
+  if (status == WEIR_OK) {
+    status = weir_plan_matvec(c->device, desc, out_plan);
+  }
+  if (status != WEIR_OK) {
+    conform_fail_call(c, "bit-identical", "planning with the other plugin", status);
+  } else if (conform_keep(c, (struct garbage){.plan = *out_plan})) {
+    *out_plan = NULL;
+  }
+  conform_selection(c->options->plugin, selection, sizeof selection);
+  status = weir_select(c->runtime, selection);
+  if (status != WEIR_OK) {
+    return conform_fail_call(c, "bit-identical", "weir_select", status);
+  }
+  return *out_plan ? 0 : -1;
 }

@@ -108,8 +108,8 @@ AVX2 static void store(weir_type type, weir_type kv_type, const float *sum, floa
 
 /* Rows to fetch into the cache, spread evenly over the steps of a kernel: a step
  * earns the bytes it uses of K or V, a line costs 64 for each group of rows, as
- * each group passes over all. In their order, they come 1.7
- * times as fast as column by column. */
+ * each group passes over all. In their order, they come 1.7 times as fast as column
+ * by column. */
 struct fetch {
   const void *const *row;
   size_t at; /* byte of the row */

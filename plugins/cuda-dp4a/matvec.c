@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT */
+
+/* int4_matvec and int8_matvec: score, plans, launches. The arithmetic is in ptx/.
+ *
+ * A launch computes up to 8 rows of x. The kernels for 1, 2, 4 and 8 rows add in one
+ * order, which depends on k and the number of warps only. So that a row's result does
+ * not depend on how many rows were asked for, one number of warps serves all kernels
+ * of a plan; with m_max = 1 it may be one that the kernels for more rows cannot have. */
+
+#include "dp4a.h"
+
+enum {
+  CLASSES = 4,               /* kernels for 1, 2, 4 and 8 rows */
+  QUANTIZE_THREADS = 128,    /* 4 values each */
+  GRID_Y_MOST = 65535,
+  STAGED_MOST = 64 * 1024,   /* bytes of act; more would leave too few blocks on a multiprocessor */
+  STATIC_SHARED = 4096,      /* the most that a kernel declares itself */
+  RESIDENT_WARPS_LEAN = 24,  /* of a multiprocessor, by the registers of the kernels: 80 ... */
+  RESIDENT_WARPS = 16,       /* ... and up to 128 */
+  SCORE_VECTOR = 200,
+  SCORE_SCALAR = 150
+};
+
+#ifdef WEIR_DP4A_SCALAR
+enum { SCORE = SCORE_SCALAR, ACT_TAG = 2, ACT_K = 32, ACT_BYTES = 36 /* for ACT_K of k */, STAGES = 0 };
+#else
+enum { SCORE = SCORE_VECTOR, ACT_TAG = 1, ACT_K = 64, ACT_BYTES = 80, STAGES = 1 };
+#endif
+
+static const uint32_t most_k = 1u << 31; /* kernels count the bytes of a row of act in 32 bits */
+static const uint64_t packed_tag = 1;    /* the same layout in both plugins */
+
+struct weir_plugin_plan {
+  const weir_host *host;
+  struct dp4a_layout layout;
+  const weir_kernel *quantize;
+  const weir_kernel *matvec[CLASSES];
+  uint32_t warps;
+  uint32_t staged_most; /* bytes of act that a block may stage */
+  uint32_t launch_flags;
+};
+
+static uint32_t class_of(uint32_t rows) {
+  return rows <= 1 ? 0 : rows <= 2 ? 1 : rows <= 4 ? 2 : 3;
+}
+
+static uint64_t act_row_bytes(const struct dp4a_layout *layout) {
+  return (uint64_t)layout->kpad / ACT_K * ACT_BYTES;
+}
+
+/* ---- Score -------------------------------------------------------------- */
+
+static void score(void *state, const weir_device_info *device, const weir_matvec_desc *desc, weir_score *out) {
+  const weir_host *host = state;
+  if (device->kind != WEIR_DEVICE_CUDA) {
+    weir_score_set(out, 0, "%s is no CUDA device; open device \"cuda:0\" for this plugin",
+                   device->name[0] ? device->name : "this");
+    return;
+  }
+  if (device->cc < 80) {
+    weir_score_set(out, 0, "compute capability %u.%u; the kernels are made for 8.0 and up", device->cc / 10,
+                   device->cc % 10);
+    return;
+  }
+  if (!WEIR_HAS(host, weir_host, kernel_launch)) {
+    weir_score_set(out, 0, "this host does not launch CUDA kernels; use a newer libweir");
+    return;
+  }
+  if (desc->act != WEIR_ACT_INT8) {
+    weir_score_set(out, 0, "act is WEIR_ACT_EXACT; activations are quantised to 8 bits here: ask for WEIR_ACT_INT8");
+    return;
+  }
+  if (desc->k > most_k) {
+    weir_score_set(out, 0, "k = %u is above %u, the most that the kernels count; cut k into parts", desc->k, most_k);
+    return;
+  }
+  struct dp4a_layout layout;
+  dp4a_layout_make(desc, &layout);
+  if (layout.size > PTRDIFF_MAX) {
+    weir_score_set(out, 0, "n = %u by k = %u does not fit into the address space; cut n into parts", desc->n, desc->k);
+    return;
+  }
+  weir_score_set(out, SCORE, "dp4a, %s loads of activations, weights read once for up to %d rows of x", DP4A_LOADS,
+                 DP4A_PASS);
+}
+
+/* ---- Plans -------------------------------------------------------------- */
+
+/* Kernels of int4 at M = 1 are lean, but for groups of 16, whose scales need the registers. */
+static uint32_t choose_warps(const weir_device_info *device, const struct dp4a_layout *layout) {
+  int lean = layout->bits == 4 && layout->per64 < 4;
+  uint32_t resident = lean ? RESIDENT_WARPS_LEAN : RESIDENT_WARPS;
+  uint32_t most = lean && layout->desc.m_max == 1 ? DP4A_WARPS_LEAN : DP4A_WARPS;
+  return dp4a_warps(device->sm_count, layout->tiles, layout->steps, resident, most);
+}
+
+static uint32_t choose_staged_most(const weir_device_info *device) {
+  if (!STAGES) {
+    return 0;
+  }
+  uint32_t available = device->smem_per_block > STATIC_SHARED ? device->smem_per_block - STATIC_SHARED : 0;
+  return available < STAGED_MOST ? available : STAGED_MOST;
+}
+
+/* Bytes of act that a launch for so many rows stages: all of them or none. */
+static uint32_t staged_bytes(const weir_plugin_plan *self, uint32_t rows) {
+  uint64_t bytes = rows * act_row_bytes(&self->layout);
+  return bytes <= self->staged_most ? (uint32_t)bytes : 0;
+}
+
+static weir_status get_kernels(weir_plugin_plan *self, const weir_device_info *device) {
+  const weir_host *host = self->host;
+  const struct dp4a_layout *layout = &self->layout;
+  weir_status status =
+    host->kernel_get(host, device, "quantize_" DP4A_LOADS, "quantize_" DP4A_LOADS, 0, &self->quantize);
+  uint32_t most = layout->desc.m_max < DP4A_PASS ? layout->desc.m_max : DP4A_PASS;
+  for (uint32_t class = 0; class <= class_of(most) && status == WEIR_OK; class++) {
+    uint32_t rows = 1u << class;
+    uint64_t act_bytes = rows * act_row_bytes(layout);
+    uint32_t shared = act_bytes < self->staged_most ? (uint32_t)act_bytes : self->staged_most;
+    char ptx[48], entry[64];
+    snprintf(ptx, sizeof ptx, "int%d_matvec_" DP4A_LOADS, layout->bits);
+    snprintf(entry, sizeof entry, "%s_g%u_m%u", ptx, 64 / layout->per64, rows);
+    status = host->kernel_get(host, device, ptx, entry, shared, &self->matvec[class]);
+  }
+  return status;
+}
+
+static void plan_free(weir_plugin_plan *self) {
+  if (self) {
+    self->host->memory_free(self->host, self);
+  }
+}
+
+static weir_status plan(void *state, const weir_device_info *device, const weir_matvec_desc *desc,
+                        weir_plugin_plan **out_plan) {
+  const weir_host *host = state;
+  *out_plan = NULL;
+  weir_plugin_plan *self = host->memory_alloc(host, sizeof *self);
+  if (!self) {
+    return host->fail(host, WEIR_E_NOMEM, "no memory for a plan of %zu bytes; free some and plan again", sizeof *self);
+  }
+  *self = (weir_plugin_plan){.host = host};
+  dp4a_layout_make(desc, &self->layout);
+  self->warps = choose_warps(device, &self->layout);
+  self->staged_most = choose_staged_most(device);
+  /* The kernels for sm_90 wait for the kernel before them; where it has to load others, the host drops the flag. */
+  self->launch_flags = device->cc >= 90 ? WEIR_LAUNCH_PROGRAMMATIC : 0;
+  weir_status status = get_kernels(self, device);
+  if (status != WEIR_OK) {
+    plan_free(self);
+    return status;
+  }
+  *out_plan = self;
+  return WEIR_OK;
+}
+
+static void info(const weir_plugin_plan *self, weir_matvec_info *out) {
+  out->properties = WEIR_ROW_INVARIANT | WEIR_DETERMINISTIC | WEIR_GRAPH_SAFE;
+  out->packed_size = self->layout.size;
+  out->packed_tag = packed_tag;
+  out->act_tag = ACT_TAG;
+  out->act = WEIR_ACT_INT8;
+  out->align = 256;
+  out->weight_bytes = self->layout.size;
+  snprintf(out->kernel, sizeof out->kernel, "dp4a int%d g%u " DP4A_LOADS " %u warp%s", self->layout.bits,
+           64 / self->layout.per64, self->warps, self->warps == 1 ? "" : "s");
+}
+
+static uint64_t act_size(const weir_plugin_plan *self, uint32_t m) {
+  return m * act_row_bytes(&self->layout);
+}
+
+static weir_status pack(const weir_plugin_plan *self, const weir_matvec_source *source, uint32_t n0, uint32_t n1,
+                        void *out_packed) {
+  dp4a_pack(&self->layout, source, n0, n1, out_packed);
+  return WEIR_OK;
+}
+
+/* ---- Launches ----------------------------------------------------------- */
+
+static uint32_t element_bytes(weir_type type) {
+  return type == WEIR_F32 ? 4 : 2;
+}
+
+static weir_status quantize(const weir_plugin_plan *self, const weir_quantize_args *args, weir_stream stream) {
+  const struct dp4a_layout *layout = &self->layout;
+  uint32_t k = layout->desc.k, kpad = layout->kpad, x_type = layout->desc.x_type;
+  uint32_t threads = kpad / 4;
+  weir_status status = WEIR_OK;
+  for (uint32_t m = 0; m < args->m && status == WEIR_OK;) {
+    uint32_t rows = args->m - m < GRID_Y_MOST ? args->m - m : GRID_Y_MOST;
+    const uint8_t *x = (const uint8_t *)args->x + (uint64_t)m * k * element_bytes(x_type);
+    uint8_t *act = (uint8_t *)args->act + m * act_row_bytes(layout);
+    void *params[] = {&x, &act, &k, &kpad, &x_type};
+    weir_launch launch = {
+      .struct_size = sizeof launch,
+      .flags = self->launch_flags,
+      .grid = {(threads + QUANTIZE_THREADS - 1) / QUANTIZE_THREADS, rows, 1},
+      .block = {QUANTIZE_THREADS, 1, 1},
+    };
+    status = self->host->kernel_launch(self->host, self->quantize, &launch, params, stream);
+    m += rows;
+  }
+  return status;
+}
+
+static weir_status matvec(const weir_plugin_plan *self, const weir_matvec_args *args, weir_stream stream) {
+  const struct dp4a_layout *layout = &self->layout;
+  const weir_matvec_desc *desc = &layout->desc;
+  struct matvec_args pass = {
+    .packed = args->packed,
+    .scales_at = layout->scales_at,
+    .bias = args->bias,
+    .n = desc->n,
+    .kpad = layout->kpad,
+    .groups = layout->groups,
+    .group_shift = layout->group_shift,
+    .format = layout->format,
+    .scale_type = dp4a_packed_scale_type(layout),
+    .zero_type = dp4a_packed_zero_type(layout),
+    .form = desc->form,
+    .y_type = desc->y_type,
+    .bias_type = desc->bias_type,
+  };
+  void *params[] = {&pass};
+  weir_launch launch = {
+    .struct_size = sizeof launch,
+    .flags = self->launch_flags,
+    .grid = {layout->tiles, 1, 1},
+    .block = {32 * self->warps, 1, 1},
+  };
+  weir_status status = WEIR_OK;
+  for (uint32_t m = 0; m < args->m && status == WEIR_OK; m += pass.m) {
+    pass.m = args->m - m < DP4A_PASS ? args->m - m : DP4A_PASS;
+    pass.act = (const uint8_t *)args->act + m * act_row_bytes(layout);
+    pass.y = (uint8_t *)args->y + (uint64_t)m * desc->n * element_bytes(desc->y_type);
+    pass.staged = launch.shared_bytes = staged_bytes(self, pass.m);
+    status = self->host->kernel_launch(self->host, self->matvec[class_of(pass.m)], &launch, params, stream);
+  }
+  return status;
+}
+
+/* The kernels find the members at these places. */
+_Static_assert(sizeof(void *) == 8 && sizeof(struct matvec_args) == 88, "matvec_args has holes");
+_Static_assert(offsetof(struct matvec_args, y) == 32 && offsetof(struct matvec_args, staged) == 84,
+               "matvec_args is not packed as in the kernels");
+_Static_assert(WEIR_F32 == 1 && WEIR_F16 == 2 && WEIR_BF16 == 3, "the kernels number types so");
+_Static_assert(WEIR_FORM_ZERO == 0 && WEIR_FORM_MIN == 1, "the kernels number forms so");
+
+const weir_matvec_vtable dp4a_matvec_vtable = {
+  .struct_size = sizeof(weir_matvec_vtable),
+  .score = score,
+  .plan = plan,
+  .plan_free = plan_free,
+  .info = info,
+  .act_size = act_size,
+  .pack = pack,
+  .quantize = quantize,
+  .matvec = matvec,
+};

@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: MIT
+#include "matvec.cuh"
+
+MATVEC_KERNELS_INT8(int8_matvec_vector, true)

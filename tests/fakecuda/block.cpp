@@ -1,0 +1,448 @@
+// SPDX-License-Identifier: MIT
+#include "block.h"
+#include "fiber.h"
+
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+
+namespace fakecuda {
+
+const thread_position *now;
+
+namespace {
+
+const kernel *first_kernel;
+struct abandoned {}; // thrown through the threads of a launch that has failed
+
+struct together_wait {
+  uint32_t mask;
+  void *mine;
+  together_fn *all;
+  bool ended_may_miss;
+  place at;
+};
+
+struct block_slot;
+
+struct lane {
+  thread_position position;
+  block_slot *in;
+  fiber *runs_on;
+  unsigned warp, number;
+  bool entered, ended;
+  together_wait wait;
+};
+
+// A bit for each lane; one that exists is in just one of the other four, or runs.
+struct warp {
+  uint32_t exists, ready, together, at_barrier, ended;
+};
+
+struct static_piece {
+  size_t bytes;
+  void *memory;
+  uint64_t poisoned_for;
+};
+
+// A block that runs, and what is kept for the next one.
+struct block_slot {
+  std::vector<lane> lanes;
+  std::vector<warp> warps;
+  std::vector<static_piece> statics;
+  void *dynamic = nullptr;
+  uint64_t serial; // over all launches
+  unsigned live, arrived;
+  place barrier;
+  bool active, previous_waited_for;
+};
+
+const int POISON = 0xa5;
+const size_t THREADS_MOST = 1024;
+
+const grid_launch *launch;
+lane *current;
+bool failed, abandoning;
+CUresult failure;
+std::string failure_text;
+uint64_t block_serial, random_state;
+auto *slots = new std::vector<std::unique_ptr<block_slot>>;
+
+uint64_t next_random() {
+  uint64_t z = random_state += 0x9e3779b97f4a7c15u;
+  z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+  z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+  return z ^ z >> 31;
+}
+
+// ---- Messages -----------------------------------------------------------------
+
+std::string text_of(const char *name, const coordinates &c) {
+  return std::string(name) + " (" + std::to_string(c.x) + "," + std::to_string(c.y) + "," + std::to_string(c.z) + ")";
+}
+
+std::string text_of(const place &at) {
+  const char *slash = strrchr(at.file, '/');
+  return std::string(at.what) + " at " + (slash ? slash + 1 : at.file) + ":" + std::to_string(at.line);
+}
+
+bool same_place(const place &a, const place &b) {
+  return a.line == b.line && !strcmp(a.what, b.what) && !strcmp(a.file, b.file);
+}
+
+void keep_failure(CUresult code, const lane &l, const std::string &text) {
+  if (failed) return;
+  failed = true;
+  failure = code;
+  failure_text = std::string("kernel ") + launch->what->name + ", " + text_of("block", l.position.block) + ", " +
+                 text_of("thread", l.position.thread) + ": " + text;
+}
+
+// Why lane `i` does not come to where the lane `l` waits; "" when it does.
+std::string why_missing(const block_slot &block, const lane &l, unsigned i) {
+  const warp &w = block.warps[l.warp];
+  std::string name = "lane " + std::to_string(i);
+  if (!(w.exists >> i & 1)) return name + ", which the block does not have";
+  if (w.ended >> i & 1) return name + ", which has ended";
+  if (w.at_barrier >> i & 1) return name + ", which waits for the block in " + text_of(block.barrier);
+  const together_wait &other = block.lanes[l.warp * 32 + i].wait;
+  if (!same_place(other.at, l.wait.at)) return name + ", which waits in " + text_of(other.at);
+  if (other.mask != l.wait.mask) return name + ", which waits with another mask";
+  return "";
+}
+
+// Nothing can run and something waits: says which thread for what.
+void explain_standstill() {
+  const lane *at_barrier = nullptr;
+  for (auto &block : *slots) {
+    if (!block->active) continue;
+    for (const lane &l : block->lanes) {
+      const warp &w = block->warps[l.warp];
+      if (w.at_barrier >> l.number & 1) at_barrier = &l;
+      if (!(w.together >> l.number & 1)) continue;
+      for (unsigned i = 0; i < 32; i++) {
+        bool ended = (w.ended | ~w.exists) >> i & 1;
+        if (!(l.wait.mask >> i & 1) || (l.wait.ended_may_miss && ended)) continue;
+        std::string why = why_missing(*block, l, i);
+        if (why.empty()) continue;
+        keep_failure(CUDA_ERROR_LAUNCH_FAILED, l, text_of(l.wait.at) + " waits for " + why);
+        return;
+      }
+    }
+  }
+  if (at_barrier)
+    keep_failure(CUDA_ERROR_LAUNCH_FAILED, *at_barrier,
+                 text_of(at_barrier->in->barrier) + " was reached by " + std::to_string(at_barrier->in->arrived) +
+                     " of " + std::to_string(at_barrier->in->live) + " live threads");
+}
+
+// ---- Threads ------------------------------------------------------------------
+
+// Gives control to the scheduler; comes back when the lane is entered again.
+void pause_lane() {
+  fiber_leave();
+  if (abandoning) throw abandoned();
+}
+
+// Lets go on all that wait for what `x` waits for, if everybody is there.
+bool complete_together(const block_slot &block, unsigned warp_number, warp &w, const together_wait &x) {
+  uint32_t needed = x.mask;
+  if (x.ended_may_miss) needed &= w.exists & ~w.ended;
+  if (needed & ~w.together) return false;
+  void *brought[32];
+  for (unsigned i = 0; i < 32; i++) {
+    brought[i] = nullptr;
+    if (!(needed >> i & 1)) continue;
+    const together_wait &other = block.lanes[warp_number * 32 + i].wait;
+    if (other.mask != x.mask || !same_place(other.at, x.at)) return false;
+    brought[i] = other.mine;
+  }
+  x.all(brought);
+  w.together &= ~needed;
+  w.ready |= needed;
+  return true;
+}
+
+void open_barrier_when_full(block_slot &block) {
+  if (!block.arrived || block.arrived != block.live) return;
+  block.arrived = 0;
+  for (warp &w : block.warps) {
+    w.ready |= w.at_barrier;
+    w.at_barrier = 0;
+  }
+}
+
+// What every fiber runs: one emulated thread after the other.
+void fiber_body() {
+  for (;;) {
+    lane *me = current;
+    try {
+      launch->what->run(launch->what->function, launch->parameters);
+    } catch (const abandoned &) {
+    }
+    me->ended = true;
+    fiber_leave();
+  }
+}
+
+void enter_lane(lane &l) {
+  current = &l;
+  now = &l.position;
+  l.entered = true;
+  fiber_enter(l.runs_on);
+}
+
+void run_lane(block_slot &block, lane &l) {
+  warp &w = block.warps[l.warp];
+  uint32_t bit = 1u << l.number;
+  w.ready &= ~bit;
+  enter_lane(l);
+  if (!l.ended) return;
+  w.ended |= bit;
+  block.live--;
+  for (unsigned i = 0; i < 32 && w.together; i++)
+    if (w.together >> i & 1) complete_together(block, l.warp, w, block.lanes[l.warp * 32 + i].wait);
+  open_barrier_when_full(block);
+}
+
+// How often a warp may go from one stop to the next before others have their turn:
+// to its end when the block is alone, once among others, at random when shuffled.
+unsigned steps_of_turn() {
+  if (launch->shuffle) return (unsigned)(next_random() & 1 ? 0 : 1 + next_random() % 8);
+  return launch->resident == 1 ? ~0u : 1;
+}
+
+// Runs each warp's ready lanes for a turn. False when no lane was ready.
+bool run_block(block_slot &block) {
+  bool any_ready = false;
+  size_t count = block.warps.size(), first = launch->shuffle ? next_random() % count : 0;
+  for (size_t n = 0; n < count && !failed; n++) {
+    size_t number = (first + n) % count;
+    warp &w = block.warps[number];
+    if (!w.ready) continue;
+    any_ready = true;
+    for (unsigned steps = steps_of_turn(); steps && w.ready && !failed; steps--)
+      for (uint32_t todo = w.ready; todo && !failed; todo &= todo - 1)
+        run_lane(block, block.lanes[number * 32 + (unsigned)__builtin_ctz(todo)]);
+  }
+  return any_ready;
+}
+
+// ---- Blocks -------------------------------------------------------------------
+
+void prepare_slot(block_slot &block, size_t slot_number) {
+  const coordinates &t = launch->threads;
+  unsigned count = t.x * t.y * t.z;
+  block.lanes.assign(count, lane());
+  for (unsigned i = 0; i < count; i++) {
+    lane &l = block.lanes[i];
+    l.position = {{i % t.x, i / t.x % t.y, i / t.x / t.y}, {0, 0, 0}, t, launch->blocks};
+    l.in = &block;
+    l.runs_on = fiber_at(slot_number * THREADS_MOST + i, fiber_body);
+    l.warp = i / 32;
+    l.number = i % 32;
+  }
+  free(block.dynamic);
+  if (posix_memalign(&block.dynamic, 128, launch->dynamic_bytes)) abort();
+}
+
+void start_block(block_slot &block, uint64_t number) {
+  const coordinates &g = launch->blocks;
+  coordinates at = {(uint32_t)(number % g.x), (uint32_t)(number / g.x % g.y), (uint32_t)(number / g.x / g.y)};
+  unsigned count = (unsigned)block.lanes.size();
+  block.warps.assign((count + 31) / 32, warp());
+  for (lane &l : block.lanes) {
+    l.position.block = at;
+    l.entered = l.ended = false;
+    block.warps[l.warp].exists |= 1u << l.number;
+    block.warps[l.warp].ready |= 1u << l.number;
+  }
+  block.serial = ++block_serial;
+  block.live = count;
+  block.arrived = 0;
+  block.active = true;
+  block.previous_waited_for = false;
+  if (launch->dynamic_bytes) memset(block.dynamic, POISON, launch->dynamic_bytes);
+}
+
+void end_block(block_slot &block) {
+  block.active = false;
+  if (launch->programmatic && !block.previous_waited_for)
+    keep_failure(
+        CUDA_ERROR_LAUNCH_FAILED, block.lanes[0],
+        "launched with programmatic stream serialization, and no thread of the block waited for the kernel before");
+}
+
+// Unwinds every thread that stands somewhere in the kernel.
+void abandon_blocks() {
+  abandoning = true;
+  for (auto &block : *slots) {
+    if (!block->active) continue;
+    for (lane &l : block->lanes)
+      if (l.entered && !l.ended) enter_lane(l);
+    block->active = false;
+  }
+  abandoning = false;
+}
+
+// Block numbers in the order in which they start.
+class block_order {
+public:
+  explicit block_order(uint64_t count) : left(count), next(0) {
+    if (!launch->shuffle) return;
+    numbers.resize(count);
+    for (uint64_t i = 0; i < count; i++) {
+      uint64_t j = next_random() % (i + 1);
+      numbers[i] = numbers[j];
+      numbers[j] = i;
+    }
+  }
+  bool take(uint64_t *out) {
+    if (!left) return false;
+    left--;
+    *out = numbers.empty() ? next : numbers[next];
+    next++;
+    return true;
+  }
+
+private:
+  uint64_t left, next;
+  std::vector<uint64_t> numbers;
+};
+
+} // namespace
+
+// ---- For kernels ----------------------------------------------------------------
+
+void do_together(uint32_t mask, void *mine, together_fn *all, bool ended_may_miss, const place &at) {
+  lane &me = *current;
+  block_slot &block = *me.in;
+  warp &w = block.warps[me.warp];
+  if (!(mask >> me.number & 1))
+    fail_kernel(CUDA_ERROR_LAUNCH_FAILED, "%s: lane %u is not in its own mask %#x", text_of(at).c_str(), me.number,
+                mask);
+  me.wait = {mask, mine, all, ended_may_miss, at};
+  w.together |= 1u << me.number;
+  if (!complete_together(block, me.warp, w, me.wait)) pause_lane();
+  else w.ready &= ~(1u << me.number);
+}
+
+void wait_for_block(const place &at) {
+  lane &me = *current;
+  block_slot &block = *me.in;
+  warp &w = block.warps[me.warp];
+  if (block.arrived && !same_place(block.barrier, at))
+    fail_kernel(CUDA_ERROR_LAUNCH_FAILED, "waits for the block in %s while others do in %s", text_of(at).c_str(),
+                text_of(block.barrier).c_str());
+  block.barrier = at;
+  w.at_barrier |= 1u << me.number;
+  block.arrived++;
+  open_barrier_when_full(block);
+  if (w.at_barrier >> me.number & 1) pause_lane();
+  else w.ready &= ~(1u << me.number);
+}
+
+void give_way() {
+  if (launch->resident == 1) return;
+  lane &me = *current;
+  me.in->warps[me.warp].ready |= 1u << me.number;
+  pause_lane();
+}
+
+void fail_kernel(CUresult code, const char *format, ...) {
+  char text[400];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(text, sizeof text, format, args);
+  va_end(args);
+  keep_failure(code, *current, text);
+  throw abandoned();
+}
+
+void fail_misaligned(const void *p, size_t align, const place &at) {
+  fail_kernel(CUDA_ERROR_MISALIGNED_ADDRESS, "%s: address %p is not a multiple of %zu", text_of(at).c_str(), p, align);
+}
+
+void *static_memory(size_t bytes) {
+  block_slot &block = *current->in;
+  static_piece *piece = nullptr;
+  for (static_piece &p : block.statics)
+    if (p.bytes == bytes) piece = &p;
+  if (!piece) {
+    void *memory;
+    if (posix_memalign(&memory, 128, bytes)) abort();
+    block.statics.push_back({bytes, memory, 0});
+    piece = &block.statics.back();
+  }
+  if (piece->poisoned_for != block.serial) {
+    memset(piece->memory, POISON, bytes);
+    piece->poisoned_for = block.serial;
+  }
+  return piece->memory;
+}
+
+void check_global(const void *p, const place &at) {
+  const block_slot &block = *current->in;
+  bool shared = (uintptr_t)p - (uintptr_t)block.dynamic < launch->dynamic_bytes;
+  for (const static_piece &piece : block.statics) shared |= (uintptr_t)p - (uintptr_t)piece.memory < piece.bytes;
+  if (__builtin_expect(shared, 0))
+    fail_kernel(CUDA_ERROR_ILLEGAL_ADDRESS, "%s: address %p is in shared memory", text_of(at).c_str(), p);
+}
+
+void *dynamic_memory() { return current->in->dynamic; }
+void previous_kernel_waited_for() { current->in->previous_waited_for = true; }
+uint32_t lane_number() { return current->number; }
+
+// ---- For the driver -------------------------------------------------------------
+
+void kernel::add() {
+  next = const_cast<kernel *>(first_kernel);
+  if (find_kernel(name)) {
+    fprintf(stderr, "fakecuda: two kernels are named %s\n", name);
+    abort();
+  }
+  first_kernel = this;
+}
+
+const kernel *find_kernel(const std::string &name) {
+  for (const kernel *k = first_kernel; k; k = k->next)
+    if (name == k->name) return k;
+  return nullptr;
+}
+
+CUresult run_grid(const grid_launch &what, std::string *out_message) {
+  launch = &what;
+  failed = false;
+  failure = CUDA_SUCCESS;
+  random_state = what.shuffle;
+  uint64_t count = (uint64_t)what.blocks.x * what.blocks.y * what.blocks.z, number;
+  block_order order(count);
+  size_t active = 0;
+  for (size_t i = 0; i < what.resident && order.take(&number); i++, active++) {
+    if (slots->size() <= i) slots->push_back(std::make_unique<block_slot>());
+    prepare_slot(*(*slots)[i], i);
+    start_block(*(*slots)[i], number);
+  }
+  while (active && !failed) {
+    bool any_ready = false;
+    size_t first = what.shuffle ? next_random() % slots->size() : 0;
+    for (size_t n = 0; n < slots->size() && !failed; n++) {
+      block_slot &block = *(*slots)[(first + n) % slots->size()];
+      if (!block.active) continue;
+      any_ready |= run_block(block);
+      if (failed || block.live) continue;
+      end_block(block);
+      if (order.take(&number)) start_block(block, number);
+      else active--;
+    }
+    if (!any_ready && !failed) explain_standstill();
+  }
+  abandon_blocks();
+  *out_message = failure_text;
+  failure_text.clear();
+  return failure;
+}
+
+} // namespace fakecuda
