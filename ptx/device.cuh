@@ -50,29 +50,20 @@ DEVICE uint32_t load_weights(const uint32_t *p) {
 }
 
 // What an earlier kernel of the stream wrote. Coherent (no .nc), because with
-// programmatic dependent launch that kernel may have run while this one started.
+// programmatic dependent launch that kernel may have run while this one started; and
+// plain, so that the compiler may move it among the arithmetic.
 DEVICE word4 load_shared_by_all(const word4 *p) {
-  word4 v;
-  asm volatile("ld.global.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p) : "memory");
-  return v;
+  uint4 v = *(const uint4 *)p;
+  return {v.x, v.y, v.z, v.w};
 }
 DEVICE word2 load_shared_by_all(const word2 *p) {
-  word2 v;
-  asm volatile("ld.global.v2.u32 {%0,%1}, [%2];" : "=r"(v.x), "=r"(v.y) : "l"(p) : "memory");
-  return v;
+  uint2 v = *(const uint2 *)p;
+  return {v.x, v.y};
 }
-DEVICE uint32_t load_shared_by_all(const uint32_t *p) {
-  uint32_t v;
-  asm volatile("ld.global.u32 %0, [%1];" : "=r"(v) : "l"(p) : "memory");
-  return v;
-}
+DEVICE uint32_t load_shared_by_all(const uint32_t *p) { return *p; }
 
 // The same from global or shared memory alike.
-DEVICE word4 load_anywhere(const word4 *p) {
-  word4 v;
-  asm volatile("ld.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p) : "memory");
-  return v;
-}
+DEVICE word4 load_anywhere(const word4 *p) { return load_shared_by_all(p); }
 
 // acc + the dot product of four signed bytes with four unsigned or signed ones.
 DEVICE int dot4_us(uint32_t u, uint32_t s, int acc) {

@@ -16,8 +16,8 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/weir-test-XXXXXX") || exit 99
 trap 'rm -rf "$work"' EXIT
 "$ptx/generate.sh" "$work" || { echo "FAILED: generate.sh"; exit 1; }
 failed=0 count=0
-for file in "$work"/*.ptx "$ptx"/*.ptx; do
-  name=${file##*/}
+for name in $({ cd "$work" && ls ./*.ptx && cd "$ptx" && ls ./*.ptx; } | sort -u); do
+  name=${name#./}
   if cmp -s "$work/$name" "$ptx/$name"; then
     count=$((count + 1))
   else

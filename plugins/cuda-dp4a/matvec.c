@@ -94,8 +94,22 @@ static uint32_t choose_warps(const weir_device_info *device, const struct dp4a_l
   return dp4a_warps(device->sm_count, layout->tiles, layout->steps, resident, most);
 }
 
-static uint32_t choose_staged_most(const weir_device_info *device) {
-  if (!STAGES) {
+/* Staging costs a barrier before the first step and saves a trip to the L2 in each, so
+ * it pays for short rows. int8 has twice the loads in flight to hide those trips behind,
+ * so there it pays only for blocks that come in more than one wave. Measured on an H100
+ * (us, staged and not): int4 21504x5376 24.1 and 25.2, 5376x8192 11.4 and 11.6,
+ * 5376x16384 19.8 and 19.7; group 128 of 5376x21504 24.2 and 23.1; int8 8192x5376 17.8
+ * and 18.4, 4096x5376 10.6 and 10.2, 5376x21504 46.1 and 43.4. */
+static int staging_pays(const weir_device_info *device, const struct dp4a_layout *layout) {
+  enum { SHORT_INT4 = 12288, SHORT_INT8 = 6144, BLOCKS_A_MULTIPROCESSOR = 2 };
+  if (layout->bits == 4) {
+    return layout->kpad <= SHORT_INT4;
+  }
+  return layout->kpad <= SHORT_INT8 && layout->tiles > BLOCKS_A_MULTIPROCESSOR * device->sm_count;
+}
+
+static uint32_t choose_staged_most(const weir_device_info *device, const struct dp4a_layout *layout) {
+  if (!STAGES || !staging_pays(device, layout)) {
     return 0;
   }
   uint32_t available = device->smem_per_block > STATIC_SHARED ? device->smem_per_block - STATIC_SHARED : 0;
@@ -143,7 +157,7 @@ static weir_status plan(void *state, const weir_device_info *device, const weir_
   *self = (weir_plugin_plan){.host = host};
   dp4a_layout_make(desc, &self->layout);
   self->warps = choose_warps(device, &self->layout);
-  self->staged_most = choose_staged_most(device);
+  self->staged_most = choose_staged_most(device, &self->layout);
   /* The kernels for sm_90 wait for the kernel before them; where it has to load others, the host drops the flag. */
   self->launch_flags = device->cc >= 90 ? WEIR_LAUNCH_PROGRAMMATIC : 0;
   weir_status status = get_kernels(self, device);

@@ -126,7 +126,7 @@ std::string kernel_text(const std::string &file, const std::string &entry, const
   const char *directory = getenv("WEIR_TEST_PTX");
   if (!directory) return ptx_text(entry_text(entry, parameters, cu.kernel_threads(entry.c_str())));
   std::stringstream text;
-  text << std::ifstream(std::string(directory) + "/" + file + ".ptx").rdbuf();
+  text << std::ifstream(std::string(directory) + "/" + file + ".sm_80.ptx").rdbuf();
   CHECK(!text.str().empty());
   return text.str();
 }
