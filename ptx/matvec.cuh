@@ -197,18 +197,29 @@ DEVICE void matvec_tile(const matvec_args &a) {
   for (uint32_t i = thread_x(); i < (uint32_t)(rows_most * TILE_ROWS); i += threads_x()) {
     uint32_t m = i / TILE_ROWS, n = tile * TILE_ROWS + i % TILE_ROWS;
     if (m >= a.m || n >= a.n) continue;
-    float sum = sums[i];
-    for (uint32_t w = 1; w < warps; w++) sum = add_rn(sum, sums[w * rows_most * TILE_ROWS + i]);
+    // All loads before the first addition: one trip to shared memory, not one for each warp.
+    enum { warps_most = (rows_most == 1 ? MATVEC_THREADS_LEAN : MATVEC_THREADS) / 32 };
+    float part[warps_most];
+    UNROLL for (uint32_t w = 0; w < warps_most; w++) part[w] = w < warps ? sums[w * rows_most * TILE_ROWS + i] : 0.0f;
+    float sum = part[0];
+    UNROLL for (uint32_t w = 1; w < warps_most; w++) sum = w < warps ? add_rn(sum, part[w]) : sum;
     if (a.bias_type != TYPE_NONE) sum = add_rn(sum, load_element(a.bias, n, a.bias_type));
     store_element(a.y, (uint64_t)m * a.n + n, a.y_type, sum);
   }
 }
 
+// How many blocks must be resident; 0 leaves it to ptxas, which aims at two. One kernel
+// would spill for that.
+constexpr int matvec_blocks(int bits, int group, int m, bool vector) {
+  return bits == 8 && group == 64 && m == 8 && !vector ? 1 : 0;
+}
+
 // Every kernel of one operation: groups of 16, 32, and 64 or more; 1, 2, 4 or 8 rows
 // a pass.
-#define MATVEC_KERNEL(op, bits, g, per64, m, vector)                              \
-  KERNEL(MATVEC_THREADS, op##_g##g##_m##m, const GRID_CONSTANT matvec_args a) {   \
-    matvec_tile<bits, per64, m, vector>(a);                                       \
+#define MATVEC_KERNEL(op, bits, g, per64, m, vector)                                            \
+  KERNEL_RESIDENT(MATVEC_THREADS, matvec_blocks(bits, g, m, vector), op##_g##g##_m##m,          \
+                  const GRID_CONSTANT matvec_args a) {                                          \
+    matvec_tile<bits, per64, m, vector>(a);                                                     \
   }
 #define MATVEC_KERNEL_LEAN(op, bits, g, per64, m, vector)                                          \
   KERNEL_RESIDENT(MATVEC_THREADS_LEAN, 2, op##_g##g##_m##m, const GRID_CONSTANT matvec_args a) {   \
