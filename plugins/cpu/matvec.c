@@ -15,7 +15,7 @@ struct weir_plugin_plan {
 };
 
 enum {
-  TASKS_A_THREAD = 4,        /* so that a thread that is held up leaves its work to others */
+  TASKS_A_THREAD = 16,       /* at most, so that a thread that is held up leaves its work to others */
   SERIAL_BYTES = 32 * 1024,  /* of weights: read sooner than a second thread wakes up */
   QUANTIZE_BLOCKS = 512      /* of x a task */
 };
@@ -176,6 +176,7 @@ static weir_status quantize(const weir_plugin_plan *self, const weir_quantize_ar
 struct matvec_job {
   const weir_plugin_plan *plan;
   const weir_matvec_args *args;
+  uint32_t grain, grains; /* tiles that stay together in a task, and how many such sets there are */
   uint32_t tasks;
 };
 
@@ -202,34 +203,58 @@ static void store_sums(const struct matvec_job *job, uint32_t n0, uint32_t count
   }
 }
 
-static void matvec_task(void *arg, uint32_t index) {
-  const struct matvec_job *job = arg;
+/* All rows of x with `streams` tiles from tile t on. */
+static void walk_tiles(const struct matvec_job *job, uint32_t t, uint32_t streams) {
   const struct cpu_layout *layout = &job->plan->layout;
   const struct cpu_matvec_isa *isa = job->plan->isa;
   const cpu_matvec_kernel *kernels = layout->bits == 4 ? isa->int4[layout->halves - 1] : isa->int8[layout->halves - 1];
-  uint32_t begin = (uint32_t)((uint64_t)layout->tiles * index / job->tasks);
-  uint32_t end = (uint32_t)((uint64_t)layout->tiles * (index + 1) / job->tasks);
-  size_t stride = act_stride(layout->k);
-  for (uint32_t t = begin; t < end; t++) {
-    const uint8_t *tile = (const uint8_t *)job->args->packed + t * layout->tile_bytes;
-    uint32_t n0 = t * CPU_TILE;
-    uint32_t count = layout->n - n0 < CPU_TILE ? layout->n - n0 : CPU_TILE;
-    for (uint32_t m0 = 0; m0 < job->args->m;) {
-      uint32_t rows = job->args->m - m0 < CPU_PASS ? job->args->m - m0 : CPU_PASS;
-      float sums[CPU_PASS * CPU_TILE];
-      kernels[rows - 1](layout, tile, (const uint8_t *)job->args->act + m0 * stride, stride, sums);
-      store_sums(job, n0, count, m0, rows, sums);
-      m0 += rows;
+  struct cpu_walk walk = {
+    .tile = (const uint8_t *)job->args->packed + t * layout->tile_bytes,
+    .streams = (int)streams,
+    .act = job->args->act,
+    .act_stride = act_stride(layout->k),
+  };
+  for (uint32_t m0 = 0; m0 < job->args->m;) {
+    uint32_t rows = job->args->m - m0 < CPU_PASS ? job->args->m - m0 : CPU_PASS;
+    float sums[CPU_STREAMS * CPU_PASS * CPU_TILE];
+    kernels[rows - 1](layout, &walk, sums);
+    for (uint32_t s = 0; s < streams; s++) {
+      uint32_t n0 = (t + s) * CPU_TILE;
+      uint32_t count = layout->n - n0 < CPU_TILE ? layout->n - n0 : CPU_TILE;
+      store_sums(job, n0, count, m0, rows, sums + s * rows * CPU_TILE);
     }
+    walk.act += rows * walk.act_stride;
+    m0 += rows;
+  }
+}
+
+static void matvec_task(void *arg, uint32_t index) {
+  const struct matvec_job *job = arg;
+  const struct cpu_layout *layout = &job->plan->layout;
+  uint32_t begin = (uint32_t)((uint64_t)job->grains * index / job->tasks) * job->grain;
+  uint32_t end = (uint32_t)((uint64_t)job->grains * (index + 1) / job->tasks) * job->grain;
+  if (end > layout->tiles) {
+    end = layout->tiles;
+  }
+  for (uint32_t t = begin; t < end;) {
+    uint32_t streams = end - t < CPU_STREAMS ? end - t : CPU_STREAMS;
+    walk_tiles(job, t, streams);
+    t += streams;
   }
 }
 
 static weir_status matvec(const weir_plugin_plan *self, const weir_matvec_args *args, weir_stream stream) {
   (void)stream;
-  struct matvec_job job = {self, args, 1};
+  uint32_t tiles = self->layout.tiles, threads = self->host->thread_count(self->host);
+  struct matvec_job job = {.plan = self, .args = args, .grain = CPU_STREAMS, .tasks = 1};
+  /* When there are few tiles, all threads at work count for more than all streams. */
+  if (tiles / CPU_STREAMS < 2 * (uint64_t)threads) {
+    job.grain = 1;
+  }
+  job.grains = tiles / job.grain + (tiles % job.grain != 0);
   if (packed_size(self) * args->m > SERIAL_BYTES) {
-    uint64_t most = (uint64_t)self->host->thread_count(self->host) * TASKS_A_THREAD;
-    job.tasks = most < self->layout.tiles ? (uint32_t)most : self->layout.tiles;
+    uint64_t most = (uint64_t)threads * TASKS_A_THREAD;
+    job.tasks = most < job.grains ? (uint32_t)most : job.grains;
   }
   if (job.tasks == 1) {
     matvec_task(&job, 0);

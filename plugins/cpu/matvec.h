@@ -5,7 +5,7 @@
  *
  * Packed weights. One format for every instruction set. Sixteen rows make a
  * tile; a tile is one contiguous piece of memory that one thread reads from
- * front to back, and a call reads all tiles in order.
+ * front to back, four of them side by side.
  *
  *   packed  = tile 0 | tile 1 | ...                       16 rows x all of k each
  *   tile    = unit 0 | unit 1 | ...                       16 rows x one group each
@@ -36,6 +36,7 @@ enum {
   CPU_BLOCK = 32,    /* k a block */
   CPU_WORD = 64,     /* bytes of a word: 4 for each row of the tile */
   CPU_PASS = 8,      /* rows of x for which one walk through a tile serves */
+  CPU_STREAMS = 4,   /* tiles that a thread reads at a time */
   CPU_ALIGN = 64
 };
 
@@ -63,10 +64,17 @@ struct cpu_layout {
   uint32_t units, tiles;    /* units a tile; tiles */
 };
 
-/* Multiplies one tile with some rows of act, `act_stride` bytes apart, and writes
- * 16 results for each. How many rows is the kernel's place in the table. */
-typedef void (*cpu_matvec_kernel)(const struct cpu_layout *layout, const uint8_t *tile, const uint8_t *act,
-                                  size_t act_stride, float *out_sums);
+struct cpu_walk {
+  const uint8_t *tile;  /* the first of `streams` consecutive tiles */
+  int streams;          /* 1 to CPU_STREAMS */
+  const uint8_t *act;   /* the first of some rows of act */
+  size_t act_stride;    /* bytes from one to the next */
+};
+
+/* Multiplies each tile with each row of act, and writes 16 results for each pair, the
+ * rows of the first tile before those of the second. How many rows of act there are is
+ * the kernel's place in the table. */
+typedef void (*cpu_matvec_kernel)(const struct cpu_layout *layout, const struct cpu_walk *walk, float *out_sums);
 
 struct cpu_matvec_isa {
   const char *name;

@@ -15,19 +15,28 @@
  *   dot       |   sum    |    sum    | ... |    sum    |   stays here for 32 k
  *
  * Decoding one row of x is bound by the memory that weights are read from, so what
- * counts is to read nothing else, in order, and to be done before the next line is
- * there. A zero of 8 is no data: sums of x, made once when x is quantised, take it out.
- * A thread walks through one contiguous piece, and asks for lines PREFETCH bytes ahead.
+ * counts is to read nothing else, and to have many lines under way. A zero of 8 is no
+ * data: sums of x, made once when x is quantised, take it out. One stream of loads a
+ * thread, with or without prefetch instructions, leaves bandwidth unused; four streams,
+ * line by line in turn, get more, and prefetch instructions then add nothing. So with
+ * one row of x four tiles are read at a time. They are neighbours: four long pieces of
+ * 2032128 bytes each, one a stream, were slower than that.
  *
- * Measured on a virtual machine with two Zen 3 cores that had other work too: AVX2, two
- * threads, groups of 32 with bf16 scales, 256 MiB of weights in huge pages read in turn,
- * some rows a call, the best of 800 calls of 0.07 to 0.5 ms. A loop that only reads the
- * same bytes, run in between, had 30 to 33 GB/s; the median ratio was 0.99 to 1.09.
- *             k = 21504      k = 5376      k = 4096
- *   int4      37.1 GB/s      37.1 GB/s     36.3 GB/s      1024 bytes ahead: 33, 512: 29
- *   int8      37.7 GB/s      38.0 GB/s     35.4 GB/s      1024 bytes ahead: 36, 512: 32
- * From the second-level cache one core reaches 32 GB/s for int4 and 50 for int8 with one
- * row of x, and multiplies 44 to 80 G weights a second with up to eight. */
+ * Measured on 2 vCPU AMD EPYC Milan, the memory being shared with others: AVX2, two
+ * threads at real-time priority, groups of 32 with f16 scales, x of f32 quantised in the
+ * time, 104 to 130 MB of weights in huge pages read in turn; medians, in GB/s. "one" and
+ * "four" are loops that only read the same pages, in so many streams a thread. ggml
+ * 0.25.3 has Q4_0 (repacked, which is its faster way) or Q8_0 with the same weights, in
+ * huge pages too. Ratios are medians over batches that follow each other at once.
+ *                       one   four   weir   weir : four   ggml's time : weir's
+ *   int4  4096 x 4096    26     33     29       0.91          1.45
+ *         5376 x 21504   28     34     31       0.88          1.57
+ *         21504 x 5376   29     39     32       0.84          1.61
+ *   int8  4096 x 4096    29     37     32       0.85          1.52
+ *         5376 x 21504   30     45     38       0.86          1.72
+ *         21504 x 5376   30     43     36       0.88          1.66
+ * In another run weir : four was 0.74 to 0.90, and the last column 1.38 to 1.77. The same
+ * kernel with one stream and lines asked for 2048 bytes ahead was as fast as "one". */
 #ifndef WEIR_CPU_MATVEC_LANES_H
 #define WEIR_CPU_MATVEC_LANES_H
 
@@ -35,7 +44,7 @@
 
 enum {
   PARTS = CPU_TILE / LANES, /* vectors that hold one number for each row of the tile */
-  PREFETCH = 2048           /* bytes */
+  PREFETCH = 1024           /* bytes */
 };
 
 #if defined(__clang__)
@@ -80,14 +89,40 @@ INLINE void load_numbers(const uint8_t *at, weir_type type, int first_part, cons
 
 /* A block, or the half of it that a group of 16 has, and what belongs to it. */
 struct place {
-  const uint8_t *scales, *zeros, *codes; /* of the tile */
+  const uint8_t *scales, *zeros, *codes; /* of the first tile; the next one is layout->tile_bytes on */
   const uint8_t *act;                    /* the struct cpu_act_block of the first row of x */
   size_t act_stride;                     /* from row to row of x */
   size_t q_at, sum_at;                   /* in struct cpu_act_block */
 };
 
-/* Adds a block to the totals, for `joint` parts of the tile from first_part on. For
- * each row of the tile and each row of x, in this order and no other:
+/* One dot product of the block: 32 k, or 16 of them. */
+INLINE void add_words(const struct cpu_layout *layout, const struct place *at, int first_part, const int joint,
+                      const int rows, const int bits, const int words, const int streams,
+                      vint dot[][CPU_PASS][PARTS]) {
+  UNROLLED(int w = 0; w < words; w++) {
+    UNROLLED(int s = 0; s < streams; s++) {
+      UNROLLED(int p = 0; p < joint; p++) {
+        const uint8_t *word = at->codes + (size_t)s * layout->tile_bytes + w * CPU_WORD;
+        vint codes = int_load(word + (first_part + p) * LANES * 4);
+        vint low = bits == 4 ? low_nibbles(codes) : unsigned_part(codes);
+        vint high = high_nibbles(codes);
+        UNROLLED(int m = 0; m < rows; m++) {
+          const uint8_t *q = at->act + (size_t)m * at->act_stride + at->q_at + w * (bits == 4 ? 8 : 4);
+          if (bits == 4) {
+            dot[s][m][p] = add_dot4(dot[s][m][p], low, int_broadcast(q));
+            dot[s][m][p] = add_dot4(dot[s][m][p], high, int_broadcast(q + 4));
+          } else {
+            dot[s][m][p] = add_dot8(dot[s][m][p], low, codes, int_broadcast(q));
+          }
+          PINNED(dot[s][m][p]);
+        }
+      }
+    }
+  }
+}
+
+/* Adds a block of `streams` tiles to their totals, for `joint` parts of each from
+ * first_part on. For each row of the tile and each row of x, in this order and no other:
  *   t     = dot(codes, q) - zero * sum(q)         in integers, then one fma, mostly exact
  *   total = total + scale * (d * t)
  *   total = total + min * (d * sum(q))            with WEIR_FORM_MIN, where zero is 0
@@ -95,120 +130,122 @@ struct place {
  * product that something is added to is always spelled as fma. So the compiler has
  * nothing left to contract, and a row has the same bits in every pass. */
 INLINE void add_block(const struct cpu_layout *layout, const struct place *at, int first_part, const int joint,
-                      const int rows, const int bits, const int words, vfloat total[][PARTS]) {
-  vint dot[CPU_PASS][PARTS];
-  UNROLLED(int m = 0; m < rows; m++) {
-    UNROLLED(int p = 0; p < joint; p++) {
-      dot[m][p] = int_zero();
-    }
-  }
-  UNROLLED(int w = 0; w < words; w++) {
-    UNROLLED(int p = 0; p < joint; p++) {
-      vint codes = int_load(at->codes + w * CPU_WORD + (first_part + p) * LANES * 4);
-      vint low = bits == 4 ? low_nibbles(codes) : unsigned_part(codes);
-      vint high = high_nibbles(codes);
-      UNROLLED(int m = 0; m < rows; m++) {
-        const uint8_t *q = at->act + (size_t)m * at->act_stride + at->q_at + w * (bits == 4 ? 8 : 4);
-        if (bits == 4) {
-          dot[m][p] = add_dot4(dot[m][p], low, int_broadcast(q));
-          dot[m][p] = add_dot4(dot[m][p], high, int_broadcast(q + 4));
-        } else {
-          dot[m][p] = add_dot8(dot[m][p], low, codes, int_broadcast(q));
-        }
-        PINNED(dot[m][p]);
+                      const int rows, const int bits, const int words, const int streams,
+                      vfloat total[][CPU_PASS][PARTS]) {
+  vint dot[CPU_STREAMS][CPU_PASS][PARTS];
+  UNROLLED(int s = 0; s < streams; s++) {
+    UNROLLED(int m = 0; m < rows; m++) {
+      UNROLLED(int p = 0; p < joint; p++) {
+        dot[s][m][p] = int_zero();
       }
     }
   }
-  vfloat scale[PARTS], zero[PARTS];
-  load_numbers(at->scales, layout->scale_type, first_part, joint, scale);
-  if (layout->zero_type == WEIR_NONE || layout->min) {
-    UNROLLED(int p = 0; p < joint; p++) {
-      zero[p] = float_set(bits == 4 && !layout->min ? 8.0f : 0.0f);
+  add_words(layout, at, first_part, joint, rows, bits, words, streams, dot);
+  UNROLLED(int s = 0; s < streams; s++) {
+    const uint8_t *zeros = at->zeros + (size_t)s * layout->tile_bytes;
+    vfloat scale[PARTS], zero[PARTS];
+    load_numbers(at->scales + (size_t)s * layout->tile_bytes, layout->scale_type, first_part, joint, scale);
+    if (layout->zero_type == WEIR_NONE || layout->min) {
+      UNROLLED(int p = 0; p < joint; p++) {
+        zero[p] = float_set(bits == 4 && !layout->min ? 8.0f : 0.0f);
+      }
+    } else {
+      load_numbers(zeros, layout->zero_type, first_part, joint, zero);
     }
-  } else {
-    load_numbers(at->zeros, layout->zero_type, first_part, joint, zero);
-  }
-  UNROLLED(int m = 0; m < rows; m++) {
-    const uint8_t *row = at->act + (size_t)m * at->act_stride;
-    vfloat d = float_broadcast(row + offsetof(struct cpu_act_block, d));
-    vfloat sum = float_broadcast(row + at->sum_at);
-    UNROLLED(int p = 0; p < joint; p++) {
-      vfloat t = bits == 4 ? finish_dot4(dot[m][p]) : finish_dot8(dot[m][p], sum);
-      t = float_multiply(d, float_minus_product(t, zero[p], sum));
-      total[m][first_part + p] = float_fma(scale[p], t, total[m][first_part + p]);
-    }
-  }
-  if (layout->min) {
-    load_numbers(at->zeros, layout->zero_type, first_part, joint, zero);
     UNROLLED(int m = 0; m < rows; m++) {
       const uint8_t *row = at->act + (size_t)m * at->act_stride;
       vfloat d = float_broadcast(row + offsetof(struct cpu_act_block, d));
-      vfloat d_sum = float_multiply(d, float_broadcast(row + at->sum_at));
+      vfloat sum = float_broadcast(row + at->sum_at);
       UNROLLED(int p = 0; p < joint; p++) {
-        total[m][first_part + p] = float_fma(zero[p], d_sum, total[m][first_part + p]);
+        vfloat t = bits == 4 ? finish_dot4(dot[s][m][p]) : finish_dot8(dot[s][m][p], sum);
+        t = float_multiply(d, float_minus_product(t, zero[p], sum));
+        total[s][m][first_part + p] = float_fma(scale[p], t, total[s][m][first_part + p]);
+      }
+    }
+    if (layout->min) {
+      load_numbers(zeros, layout->zero_type, first_part, joint, zero);
+      UNROLLED(int m = 0; m < rows; m++) {
+        const uint8_t *row = at->act + (size_t)m * at->act_stride;
+        vfloat d = float_broadcast(row + offsetof(struct cpu_act_block, d));
+        vfloat d_sum = float_multiply(d, float_broadcast(row + at->sum_at));
+        UNROLLED(int p = 0; p < joint; p++) {
+          total[s][m][first_part + p] = float_fma(zero[p], d_sum, total[s][m][first_part + p]);
+        }
       }
     }
   }
 }
 
-/* `rows`, `bits` and `halves` are constants wherever this is inlined. With one or two
- * rows the parts of the tile share the broadcasts of x; with more they are done one
- * after the other, so that the sums of all rows stay in registers. */
-INLINE void tile_rows(const struct cpu_layout *layout, const uint8_t *tile, const uint8_t *act, size_t act_stride,
-                      float *out_sums, const int rows, const int bits, const int halves) {
+/* As add_block, tile after tile, so that the sums of several rows stay in registers.
+ * With one or two rows the parts of the tile share the broadcasts of x. */
+INLINE void add_block_apart(const struct cpu_layout *layout, const struct place *first, const int rows, const int bits,
+                            const int words, int streams, vfloat total[][CPU_PASS][PARTS]) {
   const int joint = rows <= 2 ? PARTS : 1;
+  struct place at = *first;
+  for (int s = 0; s < streams; s++) {
+    prefetch(at.scales + PREFETCH);
+    UNROLLED(int w = 0; w < words; w++) {
+      prefetch(at.codes + PREFETCH + w * CPU_WORD);
+    }
+    for (int p = 0; p < PARTS; p += joint) {
+      add_block(layout, &at, p, joint, rows, bits, words, 1, total + s);
+    }
+    at.scales += layout->tile_bytes;
+    at.zeros += layout->tile_bytes;
+    at.codes += layout->tile_bytes;
+  }
+}
+
+/* `rows`, `bits` and `halves` are constants wherever this is inlined. */
+INLINE void walk_rows(const struct cpu_layout *layout, const struct cpu_walk *walk, float *out_sums, const int rows,
+                      const int bits, const int halves) {
   const int words = (bits == 4 ? 4 : 8) / halves;
   const uint32_t unit_blocks = halves == 2 ? 1 : layout->unit_blocks;
-  struct place at = {.act = act, .act_stride = act_stride, .sum_at = offsetof(struct cpu_act_block, sum)};
-  vfloat total[CPU_PASS][PARTS];
-  UNROLLED(int m = 0; m < rows; m++) {
-    UNROLLED(int p = 0; p < PARTS; p++) {
-      total[m][p] = float_set(0.0f);
+  const int streams = walk->streams;
+  struct place at = {
+    .act = walk->act, .act_stride = walk->act_stride, .sum_at = offsetof(struct cpu_act_block, sum)};
+  vfloat total[CPU_STREAMS][CPU_PASS][PARTS];
+  for (int s = 0; s < streams; s++) {
+    UNROLLED(int m = 0; m < rows; m++) {
+      UNROLLED(int p = 0; p < PARTS; p++) {
+        total[s][m][p] = float_set(0.0f);
+      }
     }
   }
-  for (uint32_t u = 0; u < layout->units; u++) {
-    prefetch(tile + PREFETCH);
-    at.scales = tile;
-    at.zeros = tile + (size_t)halves * layout->scale_bytes;
-    at.codes = tile + layout->header_bytes;
+  const uint8_t *unit = walk->tile;
+  for (uint32_t u = 0; u < layout->units; u++, unit += layout->unit_bytes) {
+    at.codes = unit + layout->header_bytes;
     for (uint32_t b = 0; b < unit_blocks; b++) {
       for (int half = 0; half < halves; half++) {
-        UNROLLED(int w = 0; w < words; w++) {
-          prefetch(at.codes + PREFETCH + w * CPU_WORD);
-        }
+        at.scales = unit + (size_t)half * layout->scale_bytes;
+        at.zeros = unit + (size_t)halves * layout->scale_bytes + (size_t)half * layout->zero_bytes;
         if (halves == 2) {
           at.q_at = (size_t)half * (CPU_BLOCK / 2);
           at.sum_at = offsetof(struct cpu_act_block, half_sum) + (size_t)half * sizeof(float);
         }
-        if (joint == PARTS) {
-          add_block(layout, &at, 0, PARTS, rows, bits, words, total);
+        if (rows == 1 && streams == CPU_STREAMS) {
+          add_block(layout, &at, 0, PARTS, rows, bits, words, CPU_STREAMS, total);
         } else {
-          for (int p = 0; p < PARTS; p++) {
-            add_block(layout, &at, p, 1, rows, bits, words, total);
-          }
+          add_block_apart(layout, &at, rows, bits, words, streams, total);
         }
         at.codes += words * CPU_WORD;
-        if (halves == 2) {
-          at.scales += layout->scale_bytes;
-          at.zeros += layout->zero_bytes;
-        }
       }
       at.act += sizeof(struct cpu_act_block);
     }
-    tile += layout->unit_bytes;
   }
-  UNROLLED(int m = 0; m < rows; m++) {
-    UNROLLED(int p = 0; p < PARTS; p++) {
-      float_store(out_sums + m * CPU_TILE + p * LANES, total[m][p]);
+  for (int s = 0; s < streams; s++) {
+    UNROLLED(int m = 0; m < rows; m++) {
+      UNROLLED(int p = 0; p < PARTS; p++) {
+        float_store(out_sums + (s * rows + m) * CPU_TILE + p * LANES, total[s][m][p]);
+      }
     }
   }
 }
 
 #define ROWS(count, bits, halves)                                                                               \
-  ISA static void int##bits##_halves##halves##_rows##count(const struct cpu_layout *layout, const uint8_t *tile, \
-                                                           const uint8_t *act, size_t act_stride,               \
-                                                           float *out_sums) {                                   \
-    tile_rows(layout, tile, act, act_stride, out_sums, count, bits, halves);                                    \
+  ISA static void int##bits##_halves##halves##_rows##count(const struct cpu_layout *layout,                     \
+                                                           const struct cpu_walk *walk, float *out_sums) {      \
+    walk_rows(layout, walk, out_sums, count, bits, halves);                                                     \
   }
 #define ALL_ROWS(bits, halves)                                                                                  \
   ROWS(1, bits, halves) ROWS(2, bits, halves) ROWS(3, bits, halves) ROWS(4, bits, halves)                       \

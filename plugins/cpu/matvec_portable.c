@@ -89,10 +89,11 @@ __attribute__((noinline)) static void one_row(const struct cpu_layout *layout, c
 }
 
 #define ROWS(count)                                                                                             \
-  static void rows_##count(const struct cpu_layout *layout, const uint8_t *tile, const uint8_t *act,            \
-                           size_t act_stride, float *out_sums) {                                                \
-    for (size_t r = 0; r < count; r++) {                                                                        \
-      one_row(layout, tile, act + r * act_stride, out_sums + r * CPU_TILE);                                     \
+  static void rows_##count(const struct cpu_layout *layout, const struct cpu_walk *walk, float *out_sums) {     \
+    for (size_t s = 0; s < (size_t)walk->streams; s++) {                                                        \
+      for (size_t r = 0; r < count; r++, out_sums += CPU_TILE) {                                                \
+        one_row(layout, walk->tile + s * layout->tile_bytes, walk->act + r * walk->act_stride, out_sums);       \
+      }                                                                                                         \
     }                                                                                                           \
   }
 ROWS(1) ROWS(2) ROWS(3) ROWS(4) ROWS(5) ROWS(6) ROWS(7) ROWS(8)
