@@ -286,7 +286,7 @@ START_TEST(test_long_text) {
   char *text = malloc(SIZE + 1);
   weir_runtime *runtime = open_runtime(fakes_path(), NULL);
   for (int i = 0; i < ITEMS; i++) {
-    snprintf(text + 8 * i, 9, "-a%05d,", i);
+    snprintf(text + 8 * i, 9, "-a%05u,", (unsigned)i % 100000);
   }
   text[8 * SOME - 1] = '\0';
   ASSERT_OK(weir_select(runtime, text));
