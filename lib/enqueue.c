@@ -27,14 +27,6 @@ static weir_status check_size(const char *what, const void *pointer, uint64_t gi
   return check_pointer(what, pointer, align);
 }
 
-static weir_status check_plan(const weir_plan *plan, bool matvec, const char *call) {
-  if (!plan) return weir_fail(WEIR_E_NULL, "%s: plan is null", call);
-  if (plan_is_matvec(plan) != matvec)
-    return weir_fail(WEIR_E_INVALID, "%s: the plan is of %s; a plan of %s is needed", call, weir_op_name(plan->op),
-                     matvec ? "int4_matvec or int8_matvec" : "sdpa");
-  return WEIR_OK;
-}
-
 static weir_status check_flags(const char *what, uint32_t flags) {
   if (!flags) return WEIR_OK;
   return weir_fail(WEIR_E_FLAGS, "%s.flags is 0x%x; no flag is defined, pass 0", what, flags);
@@ -57,7 +49,7 @@ static weir_status check_rows(const weir_plan *plan, uint32_t m) {
 
 weir_status weir_pack(const weir_plan *plan, const weir_matvec_source *source, uint32_t n0, uint32_t n1,
                       void *out_packed, uint64_t packed_size) {
-  weir_status status = check_plan(plan, true, "weir_pack");
+  weir_status status = plan_check_kind(plan, true, "weir_pack");
   if (status) return status;
   weir_matvec_source known;
   status = weir_struct_in(&known, sizeof known, source, sizeof known, "weir_matvec_source");
@@ -86,7 +78,7 @@ weir_status weir_pack(const weir_plan *plan, const weir_matvec_source *source, u
 }
 
 weir_status weir_quantize(const weir_plan *plan, const weir_quantize_args *args, weir_stream stream) {
-  weir_status status = check_plan(plan, true, "weir_quantize");
+  weir_status status = plan_check_kind(plan, true, "weir_quantize");
   if (status) return status;
   weir_quantize_args known;
   status = weir_struct_in(&known, sizeof known, args, sizeof known, "weir_quantize_args");
@@ -108,7 +100,7 @@ weir_status weir_quantize(const weir_plan *plan, const weir_quantize_args *args,
 }
 
 weir_status weir_matvec(const weir_plan *plan, const weir_matvec_args *args, weir_stream stream) {
-  weir_status status = check_plan(plan, true, "weir_matvec");
+  weir_status status = plan_check_kind(plan, true, "weir_matvec");
   if (status) return status;
   weir_matvec_args known;
   status = weir_struct_in(&known, sizeof known, args, sizeof known, "weir_matvec_args");
@@ -142,7 +134,7 @@ static weir_status check_kv_len(const weir_sdpa_desc *desc, const weir_sdpa_args
 }
 
 weir_status weir_sdpa(const weir_plan *plan, const weir_sdpa_args *args, weir_stream stream) {
-  weir_status status = check_plan(plan, false, "weir_sdpa");
+  weir_status status = plan_check_kind(plan, false, "weir_sdpa");
   if (status) return status;
   weir_sdpa_args known;
   status = weir_struct_in(&known, sizeof known, args, sizeof known, "weir_sdpa_args");

@@ -266,5 +266,7 @@ struct weir_plan {
   };
 };
 static inline bool plan_is_matvec(const weir_plan *plan) { return plan->op != WEIR_OP_SDPA; }
+/* The plan is there, and of a matvec or of sdpa as the call needs. */
+weir_status plan_check_kind(const weir_plan *plan, bool matvec, const char *call);
 
 #endif

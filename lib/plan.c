@@ -189,7 +189,7 @@ weir_status weir_explain_sdpa(weir_device *device, const weir_sdpa_desc *desc, w
   return explain(device, &(struct question){.op = WEIR_OP_SDPA, .sdpa = &known}, out_candidates, capacity, out_count);
 }
 
-static weir_status check_kind(const weir_plan *plan, bool matvec, const char *call) {
+weir_status plan_check_kind(const weir_plan *plan, bool matvec, const char *call) {
   if (!plan) return weir_fail(WEIR_E_NULL, "%s: plan is null", call);
   if (plan_is_matvec(plan) != matvec)
     return weir_fail(WEIR_E_INVALID, "%s: the plan is of %s; a plan of %s is needed", call, weir_op_name(plan->op),
@@ -198,17 +198,17 @@ static weir_status check_kind(const weir_plan *plan, bool matvec, const char *ca
 }
 
 weir_status weir_matvec_get(const weir_plan *plan, weir_matvec_info *out_info) {
-  weir_status status = check_kind(plan, true, "weir_matvec_get");
+  weir_status status = plan_check_kind(plan, true, "weir_matvec_get");
   return status ? status : weir_struct_out(out_info, &plan->matvec.info, sizeof plan->matvec.info, "weir_matvec_info");
 }
 
 weir_status weir_sdpa_get(const weir_plan *plan, weir_sdpa_info *out_info) {
-  weir_status status = check_kind(plan, false, "weir_sdpa_get");
+  weir_status status = plan_check_kind(plan, false, "weir_sdpa_get");
   return status ? status : weir_struct_out(out_info, &plan->sdpa.info, sizeof plan->sdpa.info, "weir_sdpa_info");
 }
 
 uint64_t weir_act_size(const weir_plan *plan, uint32_t m) {
-  if (check_kind(plan, true, "weir_act_size")) return 0;
+  if (plan_check_kind(plan, true, "weir_act_size")) return 0;
   if (m < 1 || m > plan->matvec.desc.m_max) {
     weir_fail(WEIR_E_SHAPE, "weir_act_size: m is %u, and the plan takes 1 to %u", m, plan->matvec.desc.m_max);
     return 0;
