@@ -2,9 +2,11 @@
 //
 // Quantised activations: the two layouts, and how a lane gets 64 of them.
 //
-//   vector: records of 80 bytes: 64 codes, then for each 32 of them float d and the
-//           int16 sums of its halves. A lane's 64 codes are five 16-byte loads, and
-//           four neighbouring records never meet in a bank of shared memory.
+//   vector: records of 320 bytes for 256 k, which are four lanes' 64. Piece i of 64
+//           bytes holds codes 16i..16i+15 of each lane, side by side; in piece 4 a lane
+//           has, for each 32 codes, float d and the int16 sums of their halves. So a
+//           lane makes five 16-byte loads, and what a warp asks for in one of them is
+//           half a line of L1 and never meets in a bank of shared memory.
 //   scalar: per row, kpad/32 blocks of 36 bytes: 32 codes, float d. A lane makes
 //           18 four-byte loads and sums the codes again with dp4a, as the system that
 //           weir surpasses did. The values are the same, bit for bit.
@@ -26,15 +28,15 @@ DEVICE uint32_t act_row_bytes_scalar(uint32_t kpad) { return kpad / 32 * 36; }
 // Wherever they lie: in global memory, or staged in shared memory.
 DEVICE act64 load_act_vector(const uint8_t *row, uint32_t at) {
   act64 a;
-  const word4 *record = (const word4 *)(row + 80 * at);
+  const word4 *record = (const word4 *)(row + 320 * (at / 4) + 16 * (at % 4));
   UNROLL for (int i = 0; i < 4; i++) {
-    word4 v = load_anywhere(record + i);
+    word4 v = load_anywhere(record + 4 * i);
     a.code[4 * i] = v.x;
     a.code[4 * i + 1] = v.y;
     a.code[4 * i + 2] = v.z;
     a.code[4 * i + 3] = v.w;
   }
-  word4 meta = load_anywhere(record + 4);
+  word4 meta = load_anywhere(record + 16);
   a.d[0] = bits_to_float(meta.x);
   a.d[1] = bits_to_float(meta.z);
   a.sum[0] = (int)(int16_t)(meta.y & 0xffff);
@@ -58,72 +60,122 @@ DEVICE act64 load_act_scalar(const uint8_t *row, uint32_t at) {
   return a;
 }
 
-// Elements at..at+3 of the row that starts at `row`; 0 past k. One load where the
-// type is a half and the address allows it.
-DEVICE void load_four(const void *x, uint64_t row, uint32_t at, uint32_t k, uint32_t x_type, float *out) {
-  const uint16_t *halves = (const uint16_t *)x + row + at;
-  if (x_type != TYPE_F32 && at + 4 <= k && (uint64_t)halves % 8 == 0) {
-    word2 v = load_shared_by_all((const word2 *)halves);
-    out[0] = half_to_float((uint16_t)v.x, x_type);
-    out[1] = half_to_float((uint16_t)(v.x >> 16), x_type);
-    out[2] = half_to_float((uint16_t)v.y, x_type);
-    out[3] = half_to_float((uint16_t)(v.y >> 16), x_type);
-    return;
+// d of a block of 32 whose largest magnitude has these bits, NaN being above Inf above
+// all numbers; and what its values are multiplied with.
+struct block_scale {
+  float d, r;
+  bool is_finite;
+};
+DEVICE block_scale scale_of(uint32_t most) {
+  block_scale s;
+  s.is_finite = most < 0x7f800000u;
+  s.d = div_rn(bits_to_float(most), 127.0f);
+  s.r = s.d > 0.0f ? reciprocal_rn(s.d) : 0.0f;
+  if (s.is_finite && float_to_bits(s.r) == 0x7f800000u) s.d = s.r = 0.0f; // 1/d is beyond f32: a zero block
+  if (!s.is_finite) { // d carries it, the codes are 0
+    s.d = bits_to_float(0x7fc00000u);
+    s.r = 0.0f;
   }
-  UNROLL for (int i = 0; i < 4; i++) out[i] = at + i < k ? load_element(x, row + at + i, x_type) : 0.0f;
+  return s;
 }
 
-// Quantises one row in blocks of 32 (weir/plugin.h, WEIR_ACT_INT8). Eight lanes
-// share a block, four values each. `x_type` is uniform.
-template <bool vector>
-DEVICE void quantize_rows(const void *x, uint8_t *act, uint32_t k, uint32_t kpad, uint32_t x_type) {
+// The code of x, in the lowest byte: x * r rounded half to even. Past 2^23 a float has no
+// fraction, so the addition rounds, and leaves an integer in two's complement in the low
+// bits. No clamp: 1/d is finite from d = 2^-128 on, where d has 22 bits or more, so that
+// |x * r| is at most 127 (1 + 2^-20). Cheaper than a conversion, which has an eighth of
+// the throughput.
+DEVICE uint32_t code_of(float x, float r) { return float_to_bits(add_rn(mul_rn(x, r), 12582912.0f)); }
+
+DEVICE uint32_t bytes_to_word(const uint32_t *codes) {
+  return (codes[0] & 0xffu) | (codes[1] & 0xffu) << 8 | (codes[2] & 0xffu) << 16 | codes[3] << 24;
+}
+
+// Elements at..at+count-1 of the row that starts at `row`; 0 past k. Wide loads where the
+// address allows them. count is 4 or 16.
+template <int count>
+DEVICE void load_values(const void *x, uint64_t row, uint32_t at, uint32_t k, uint32_t x_type, float *out) {
+  if (x_type != TYPE_F32 && at + count <= k) {
+    const uint16_t *halves = (const uint16_t *)x + row + at;
+    uint32_t words[count / 2];
+    bool is_aligned = (uint64_t)halves % (count == 4 ? 8 : 16) == 0;
+    if (is_aligned && count == 4) {
+      word2 v = load_shared_by_all((const word2 *)halves);
+      words[0] = v.x, words[1] = v.y;
+    } else if (is_aligned) {
+      UNROLL for (int i = 0; i < count / 8; i++) {
+        word4 v = load_shared_by_all((const word4 *)halves + i);
+        words[4 * i] = v.x, words[4 * i + 1] = v.y, words[4 * i + 2] = v.z, words[4 * i + 3] = v.w;
+      }
+    }
+    if (is_aligned) {
+      UNROLL for (int i = 0; i < count; i++)
+        out[i] = half_to_float((uint16_t)(words[i / 2] >> (i % 2 * 16)), x_type);
+      return;
+    }
+  }
+  UNROLL for (int i = 0; i < count; i++) out[i] = at + i < k ? load_element(x, row + at + i, x_type) : 0.0f;
+}
+
+template <int count>
+DEVICE uint32_t largest_bits(const float *value) {
+  uint32_t most = 0;
+  UNROLL for (int i = 0; i < count; i++) {
+    uint32_t magnitude = float_to_bits(value[i]) & 0x7fffffffu;
+    most = magnitude > most ? magnitude : most;
+  }
+  return most;
+}
+
+// Both quantise one row in blocks of 32 (weir/plugin.h, WEIR_ACT_INT8). `x_type` is uniform.
+
+// Two lanes share a block and make 16 codes each: one piece of a record, and its sum.
+DEVICE void quantize_rows_vector(const void *x, uint8_t *act, uint32_t k, uint32_t kpad, uint32_t x_type) {
+  allow_next_kernel();
+  uint32_t sixteen = block_x() * threads_x() + thread_x(), m = block_y();
+  wait_for_previous_kernel();
+  bool inside = sixteen < kpad / 16;
+  float value[16];
+  // Threads outside load too, so that the last warp takes the wide path only.
+  load_values<16>(x, (uint64_t)m * k, inside ? 16 * sixteen : 0, k, x_type, value);
+  uint32_t most = largest_bits<16>(value);
+  uint32_t other = shuffle_xor(most, 1);
+  block_scale scale = scale_of(other > most ? other : most);
+  uint32_t word[4];
+  int sum = 0;
+  UNROLL for (int i = 0; i < 4; i++) {
+    uint32_t code[4];
+    UNROLL for (int j = 0; j < 4; j++) code[j] = code_of(value[4 * i + j], scale.r);
+    word[i] = scale.is_finite ? bytes_to_word(code) : 0;
+    sum = dot4_us(0x01010101u, word[i], sum);
+  }
+  if (!inside) return;
+  uint32_t piece = sixteen % 4, lane = sixteen / 4 % 4;
+  uint8_t *record = act + (uint64_t)m * act_row_bytes_vector(kpad) + sixteen / 16 * 320 + 16 * lane;
+  *(word4 *)(record + 64 * piece) = {word[0], word[1], word[2], word[3]};
+  uint8_t *meta = record + 256 + piece / 2 * 8;
+  if (piece % 2 == 0) *(float *)meta = scale.d;
+  *(int16_t *)(meta + 4 + piece % 2 * 2) = (int16_t)sum;
+}
+
+// Eight lanes share a block and make four codes each.
+DEVICE void quantize_rows_scalar(const void *x, uint8_t *act, uint32_t k, uint32_t kpad, uint32_t x_type) {
   allow_next_kernel();
   uint32_t thread = block_x() * threads_x() + thread_x();
   uint32_t block = thread / 8, part = thread % 8, m = block_y();
   wait_for_previous_kernel();
   bool inside = block < kpad / 32;
   float value[4];
-  load_four(x, (uint64_t)m * k, inside ? 32 * block + 4 * part : k, k, x_type, value);
-  uint32_t most = 0; // as bits: NaN above Inf above all numbers
-  UNROLL for (int i = 0; i < 4; i++) {
-    uint32_t magnitude = float_to_bits(value[i]) & 0x7fffffffu;
-    most = magnitude > most ? magnitude : most;
-  }
+  load_values<4>(x, (uint64_t)m * k, inside ? 32 * block + 4 * part : 0, k, x_type, value);
+  uint32_t most = largest_bits<4>(value);
   UNROLL for (int mask = 1; mask < 8; mask *= 2) {
     uint32_t other = shuffle_xor(most, mask);
     most = other > most ? other : most;
   }
-  float d = div_rn(bits_to_float(most), 127.0f);
-  float r = d > 0.0f ? reciprocal_rn(d) : 0.0f;
-  if (most < 0x7f800000u && float_to_bits(r) == 0x7f800000u) d = r = 0.0f; // 1/d is beyond f32: a zero block
-  if (most >= 0x7f800000u) { // a NaN or an Inf: d carries it, the codes are 0
-    d = bits_to_float(0x7fc00000u);
-    r = 0.0f;
-  }
-  uint32_t codes = 0;
-  int sum = 0;
-  UNROLL for (int i = 0; i < 4; i++) {
-    int q = most >= 0x7f800000u ? 0 : float_to_int_rn(mul_rn(value[i], r));
-    q = q < -128 ? -128 : q > 127 ? 127 : q;
-    sum += q;
-    codes |= ((uint32_t)q & 0xffu) << (8 * i);
-  }
-  sum += shuffle_xor(sum, 1);
-  sum += shuffle_xor(sum, 2); // of 16 values
-  int other = shuffle_xor(sum, 4);
+  block_scale scale = scale_of(most);
+  uint32_t code[4];
+  UNROLL for (int i = 0; i < 4; i++) code[i] = code_of(value[i], scale.r);
   if (!inside) return;
-  if (vector) {
-    uint8_t *row = act + (uint64_t)m * act_row_bytes_vector(kpad);
-    uint32_t *record = (uint32_t *)(row + block / 2 * 80);
-    record[block % 2 * 8 + part] = codes;
-    if (part == 0) {
-      uint32_t *meta = record + 16 + block % 2 * 2;
-      meta[0] = float_to_bits(d);
-      meta[1] = ((uint32_t)sum & 0xffffu) | (uint32_t)other << 16;
-    }
-  } else {
-    uint32_t *words = (uint32_t *)(act + (uint64_t)m * act_row_bytes_scalar(kpad)) + 9 * block;
-    words[part] = codes;
-    if (part == 0) words[8] = float_to_bits(d);
-  }
+  uint32_t *words = (uint32_t *)(act + (uint64_t)m * act_row_bytes_scalar(kpad)) + 9 * block;
+  words[part] = scale.is_finite ? bytes_to_word(code) : 0;
+  if (part == 0) words[8] = float_to_bits(scale.d);
 }

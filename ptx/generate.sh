@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# usage: generate.sh [OUTDIR]
-# Compiles every NAME.sm_NN.ptx that ptx/Makefile.am lists from NAME.cu into OUTDIR
-# (default: beside the sources), and writes the release of nvcc to OUTDIR/TOOLKIT.
+# usage: generate.sh [OUTDIR [NAME...]]
+# Compiles every NAME.sm_NN.ptx that ptx/Makefile.am lists (or those named) from NAME.cu
+# into OUTDIR (default: beside the sources), and writes the release of nvcc to
+# OUTDIR/TOOLKIT.
 #
 # What nvcc tells about itself is left out. Each file gets the lowest .version that
 # assembles, and to the same code, because a driver refuses versions newer than itself.
@@ -16,6 +17,7 @@ PATH=$PATH:/usr/local/cuda/bin
 nvcc=${NVCC:-nvcc} ptxas=${PTXAS:-ptxas}
 source=$(cd "$(dirname "$0")" && pwd)
 out=$(mkdir -p "${1:-$source}" && cd "${1:-$source}" && pwd)
+[ $# -eq 0 ] || shift
 for tool in "$nvcc" "$ptxas"; do
   command -v "$tool" > /dev/null || { echo "generate.sh: $tool is missing; install the CUDA toolkit, or set NVCC and PTXAS" >&2; exit 1; }
 done
@@ -61,6 +63,7 @@ generate() { # NAME ARCHITECTURE
 }
 
 list=$(sed -n 's|^[[:blank:]]ptx/\(.*\)\.sm_\([0-9]*\)\.ptx.*|\1 \2|p' "$source/Makefile.am")
+[ $# -eq 0 ] || list=$(for name; do echo "$list" | grep "^$name "; done)
 [ -n "$list" ] || { echo "generate.sh: $source/Makefile.am lists no PTX" >&2; exit 1; }
 echo "$list" | while read -r name architecture; do
   generate "$name" "$architecture"

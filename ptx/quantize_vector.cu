@@ -2,5 +2,5 @@
 #include "act.cuh"
 
 KERNEL(128, quantize_vector, const void *x, uint8_t *act, uint32_t k, uint32_t kpad, uint32_t x_type) {
-  quantize_rows<true>(x, act, k, kpad, x_type);
+  quantize_rows_vector(x, act, k, kpad, x_type);
 }

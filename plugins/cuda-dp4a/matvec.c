@@ -11,7 +11,7 @@
 
 enum {
   CLASSES = 4,               /* kernels for 1, 2, 4 and 8 rows */
-  QUANTIZE_THREADS = 128,    /* 4 values each */
+  QUANTIZE_THREADS = 64,
   GRID_Y_MOST = 65535,
   STAGED_MOST = 64 * 1024,   /* bytes of act; more would leave too few blocks on a multiprocessor */
   STATIC_SHARED = 4096,      /* the most that a kernel declares itself */
@@ -22,9 +22,11 @@ enum {
 };
 
 #ifdef WEIR_DP4A_SCALAR
-enum { SCORE = SCORE_SCALAR, ACT_TAG = 2, ACT_K = 32, ACT_BYTES = 36 /* for ACT_K of k */, STAGES = 0 };
+enum { SCORE = SCORE_SCALAR, ACT_TAG = 2, STAGES = 0, QUANTIZE_VALUES = 4 /* of a thread */ };
+enum { ACT_K = 32, ACT_BYTES = 36 /* for ACT_K of k */ };
 #else
-enum { SCORE = SCORE_VECTOR, ACT_TAG = 1, ACT_K = 64, ACT_BYTES = 80, STAGES = 1 };
+enum { SCORE = SCORE_VECTOR, ACT_TAG = 1, STAGES = 1, QUANTIZE_VALUES = 16 };
+enum { ACT_K = 256, ACT_BYTES = 320 };
 #endif
 
 static const uint32_t most_k = 1u << 31; /* kernels count the bytes of a row of act in 32 bits */
@@ -200,7 +202,7 @@ static uint32_t element_bytes(weir_type type) {
 static weir_status quantize(const weir_plugin_plan *self, const weir_quantize_args *args, weir_stream stream) {
   const struct dp4a_layout *layout = &self->layout;
   uint32_t k = layout->desc.k, kpad = layout->kpad, x_type = layout->desc.x_type;
-  uint32_t threads = kpad / 4;
+  uint32_t threads = kpad / QUANTIZE_VALUES;
   weir_status status = WEIR_OK;
   for (uint32_t m = 0; m < args->m && status == WEIR_OK;) {
     uint32_t rows = args->m - m < GRID_Y_MOST ? args->m - m : GRID_Y_MOST;
