@@ -20,8 +20,11 @@ enum : uint32_t { TYPE_NONE = 0, TYPE_F32 = 1, TYPE_F16 = 2, TYPE_BF16 = 3, TYPE
 #define KERNEL_RESIDENT(threads, blocks, name, ...) \
   extern "C" __global__ void __launch_bounds__(threads, blocks) name(__VA_ARGS__)
 #define DEVICE __device__ __forceinline__
+#define DEVICE_MEMBER __device__ __forceinline__
 #define GRID_CONSTANT __grid_constant__
 #define UNROLL _Pragma("unroll")
+#define UNROLL_BY_4 _Pragma("unroll 4")
+#define NO_UNROLL _Pragma("unroll 1") // where code is long and seldom runs
 
 struct alignas(16) word4 {
   uint32_t x, y, z, w;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "block.h"
+#include "barriers.h"
 #include "fiber.h"
 
 #include <cstdarg>
@@ -14,7 +14,6 @@ const thread_position *now;
 
 namespace {
 
-const kernel *first_kernel;
 struct abandoned {}; // thrown through the threads of a launch that has failed
 
 struct together_wait {
@@ -22,23 +21,30 @@ struct together_wait {
   void *mine;
   together_fn *all;
   bool ended_may_miss;
-  place at;
+  const place *at;
 };
 
 struct block_slot;
+struct warp;
 
 struct lane {
   thread_position position;
   block_slot *in;
   fiber *runs_on;
-  unsigned warp, number;
+  warp *of;
+  unsigned number;
   bool entered, ended;
-  together_wait wait;
+  const together_wait *wait; // on its stack, as its other places
+  const void *key;           // of wait_to_wake
+  missing_fn *missing;
+  const place *asleep_at;
+  copy_queue copies;
 };
 
-// A bit for each lane; one that exists is in just one of the other four, or runs.
+// A bit for each lane; one that exists is in just one of the other five, or runs.
 struct warp {
-  uint32_t exists, ready, together, at_barrier, ended;
+  uint32_t exists, ready, together, at_barrier, asleep, ended;
+  lane *lanes;
 };
 
 struct static_piece {
@@ -57,6 +63,7 @@ struct block_slot {
   unsigned live, arrived;
   place barrier;
   bool active, previous_waited_for;
+  block_barriers barriers;
 };
 
 const int POISON = 0xa5;
@@ -64,6 +71,7 @@ const size_t THREADS_MOST = 1024;
 
 const grid_launch *launch;
 lane *current;
+uint32_t turn; // lanes of the warp that runs that are still to run
 bool failed, abandoning;
 CUresult failure;
 std::string failure_text;
@@ -83,14 +91,7 @@ std::string text_of(const char *name, const coordinates &c) {
   return std::string(name) + " (" + std::to_string(c.x) + "," + std::to_string(c.y) + "," + std::to_string(c.z) + ")";
 }
 
-std::string text_of(const place &at) {
-  const char *slash = strrchr(at.file, '/');
-  return std::string(at.what) + " at " + (slash ? slash + 1 : at.file) + ":" + std::to_string(at.line);
-}
-
-bool same_place(const place &a, const place &b) {
-  return a.line == b.line && !strcmp(a.what, b.what) && !strcmp(a.file, b.file);
-}
+bool same_text(const char *a, const char *b) { return a == b || !strcmp(a, b); }
 
 void keep_failure(CUresult code, const lane &l, const std::string &text) {
   if (failed) return;
@@ -102,36 +103,41 @@ void keep_failure(CUresult code, const lane &l, const std::string &text) {
 
 // Why lane `i` does not come to where the lane `l` waits; "" when it does.
 std::string why_missing(const block_slot &block, const lane &l, unsigned i) {
-  const warp &w = block.warps[l.warp];
+  const warp &w = *l.of;
   std::string name = "lane " + std::to_string(i);
   if (!(w.exists >> i & 1)) return name + ", which the block does not have";
   if (w.ended >> i & 1) return name + ", which has ended";
   if (w.at_barrier >> i & 1) return name + ", which waits for the block in " + text_of(block.barrier);
-  const together_wait &other = block.lanes[l.warp * 32 + i].wait;
-  if (!same_place(other.at, l.wait.at)) return name + ", which waits in " + text_of(other.at);
-  if (other.mask != l.wait.mask) return name + ", which waits with another mask";
+  if (w.asleep >> i & 1) return name + ", which waits in " + text_of(*w.lanes[i].asleep_at);
+  const together_wait &other = *w.lanes[i].wait;
+  if (!same_place(*other.at, *l.wait->at)) return name + ", which waits in " + text_of(*other.at);
+  if (other.mask != l.wait->mask) return name + ", which waits with another mask";
   return "";
 }
 
 // Nothing can run and something waits: says which thread for what.
 void explain_standstill() {
-  const lane *at_barrier = nullptr;
+  const lane *at_barrier = nullptr, *asleep = nullptr;
   for (auto &block : *slots) {
     if (!block->active) continue;
     for (const lane &l : block->lanes) {
-      const warp &w = block->warps[l.warp];
+      const warp &w = *l.of;
       if (w.at_barrier >> l.number & 1) at_barrier = &l;
+      if (w.asleep >> l.number & 1) asleep = &l;
       if (!(w.together >> l.number & 1)) continue;
       for (unsigned i = 0; i < 32; i++) {
         bool ended = (w.ended | ~w.exists) >> i & 1;
-        if (!(l.wait.mask >> i & 1) || (l.wait.ended_may_miss && ended)) continue;
+        if (!(l.wait->mask >> i & 1) || (l.wait->ended_may_miss && ended)) continue;
         std::string why = why_missing(*block, l, i);
         if (why.empty()) continue;
-        keep_failure(CUDA_ERROR_LAUNCH_FAILED, l, text_of(l.wait.at) + " waits for " + why);
+        keep_failure(CUDA_ERROR_LAUNCH_FAILED, l, text_of(*l.wait->at) + " waits for " + why);
         return;
       }
     }
   }
+  if (asleep)
+    keep_failure(CUDA_ERROR_LAUNCH_FAILED, *asleep,
+                 text_of(*asleep->asleep_at) + " waits for " + asleep->missing(asleep->key));
   if (at_barrier)
     keep_failure(CUDA_ERROR_LAUNCH_FAILED, *at_barrier,
                  text_of(at_barrier->in->barrier) + " was reached by " + std::to_string(at_barrier->in->arrived) +
@@ -140,23 +146,39 @@ void explain_standstill() {
 
 // ---- Threads ------------------------------------------------------------------
 
-// Gives control to the scheduler; comes back when the lane is entered again.
+fiber *start_lane(lane &l) {
+  current = &l;
+  now = &l.position;
+  l.entered = true;
+  return l.runs_on;
+}
+
+// The next lane of the turn, which runs now.
+lane &take_turn(warp &w) {
+  unsigned number = (unsigned)__builtin_ctz(turn);
+  turn &= turn - 1;
+  w.ready &= ~(1u << number);
+  return w.lanes[number];
+}
+
+// Lets the turn go on, or gives control to the scheduler; comes back when the lane is
+// entered again.
 void pause_lane() {
-  fiber_leave();
+  if (turn) fiber_pass(start_lane(take_turn(*current->of)));
+  else fiber_leave();
   if (abandoning) throw abandoned();
 }
 
 // Lets go on all that wait for what `x` waits for, if everybody is there.
-bool complete_together(const block_slot &block, unsigned warp_number, warp &w, const together_wait &x) {
+bool complete_together(warp &w, const together_wait &x) {
   uint32_t needed = x.mask;
   if (x.ended_may_miss) needed &= w.exists & ~w.ended;
   if (needed & ~w.together) return false;
-  void *brought[32];
-  for (unsigned i = 0; i < 32; i++) {
-    brought[i] = nullptr;
-    if (!(needed >> i & 1)) continue;
-    const together_wait &other = block.lanes[warp_number * 32 + i].wait;
-    if (other.mask != x.mask || !same_place(other.at, x.at)) return false;
+  void *brought[32] = {};
+  for (uint32_t left = needed; left; left &= left - 1) {
+    int i = __builtin_ctz(left);
+    const together_wait &other = *w.lanes[i].wait;
+    if (other.mask != x.mask || !same_place(*other.at, *x.at)) return false;
     brought[i] = other.mine;
   }
   x.all(brought);
@@ -187,23 +209,18 @@ void fiber_body() {
   }
 }
 
-void enter_lane(lane &l) {
-  current = &l;
-  now = &l.position;
-  l.entered = true;
-  fiber_enter(l.runs_on);
-}
-
-void run_lane(block_slot &block, lane &l) {
-  warp &w = block.warps[l.warp];
-  uint32_t bit = 1u << l.number;
-  w.ready &= ~bit;
-  enter_lane(l);
+// Runs lanes of the turn up to the one that ends, or to the turn's end.
+void run_lanes(block_slot &block, warp &w) {
+  fiber_enter(start_lane(take_turn(w)));
+  const lane &l = *current;
   if (!l.ended) return;
-  w.ended |= bit;
+  if (!l.copies.pending.empty() && l.copies.pending.back().number >= l.copies.awaited)
+    keep_failure(CUDA_ERROR_LAUNCH_FAILED, l,
+                 text_of(l.copies.pending.back().at) + ": copies still in flight when the thread ended; it must wait");
+  w.ended |= 1u << l.number;
   block.live--;
   for (unsigned i = 0; i < 32 && w.together; i++)
-    if (w.together >> i & 1) complete_together(block, l.warp, w, block.lanes[l.warp * 32 + i].wait);
+    if (w.together >> i & 1) complete_together(w, *w.lanes[i].wait);
   open_barrier_when_full(block);
 }
 
@@ -214,18 +231,16 @@ unsigned steps_of_turn() {
   return launch->resident == 1 ? ~0u : 1;
 }
 
-// Runs each warp's ready lanes for a turn. False when no lane was ready.
+// Gives each warp's ready lanes their turns. False when no lane was ready.
 bool run_block(block_slot &block) {
   bool any_ready = false;
   size_t count = block.warps.size(), first = launch->shuffle ? next_random() % count : 0;
   for (size_t n = 0; n < count && !failed; n++) {
-    size_t number = (first + n) % count;
-    warp &w = block.warps[number];
+    warp &w = block.warps[(first + n) % count];
     if (!w.ready) continue;
     any_ready = true;
     for (unsigned steps = steps_of_turn(); steps && w.ready && !failed; steps--)
-      for (uint32_t todo = w.ready; todo && !failed; todo &= todo - 1)
-        run_lane(block, block.lanes[number * 32 + (unsigned)__builtin_ctz(todo)]);
+      for (turn = w.ready; turn && !failed;) run_lanes(block, w);
   }
   return any_ready;
 }
@@ -241,7 +256,6 @@ void prepare_slot(block_slot &block, size_t slot_number) {
     l.position = {{i % t.x, i / t.x % t.y, i / t.x / t.y}, {0, 0, 0}, t, launch->blocks};
     l.in = &block;
     l.runs_on = fiber_at(slot_number * THREADS_MOST + i, fiber_body);
-    l.warp = i / 32;
     l.number = i % 32;
   }
   free(block.dynamic);
@@ -256,19 +270,26 @@ void start_block(block_slot &block, uint64_t number) {
   for (lane &l : block.lanes) {
     l.position.block = at;
     l.entered = l.ended = false;
-    block.warps[l.warp].exists |= 1u << l.number;
-    block.warps[l.warp].ready |= 1u << l.number;
+    l.of = &block.warps[(size_t)(&l - &block.lanes[0]) / 32];
+    l.of->exists |= 1u << l.number;
+    l.of->ready |= 1u << l.number;
+    if (!l.number) l.of->lanes = &l;
   }
   block.serial = ++block_serial;
   block.live = count;
   block.arrived = 0;
   block.active = true;
   block.previous_waited_for = false;
+  block.barriers = {};
   if (launch->dynamic_bytes) memset(block.dynamic, POISON, launch->dynamic_bytes);
 }
 
 void end_block(block_slot &block) {
   block.active = false;
+  for (const lane &l : block.lanes)
+    if (!l.copies.pending.empty())
+      keep_failure(CUDA_ERROR_LAUNCH_FAILED, l,
+                   text_of(l.copies.pending[0].at) + ": copies still in flight when the block ended; nobody waited");
   if (launch->programmatic && !block.previous_waited_for)
     keep_failure(
         CUDA_ERROR_LAUNCH_FAILED, block.lanes[0],
@@ -278,10 +299,11 @@ void end_block(block_slot &block) {
 // Unwinds every thread that stands somewhere in the kernel.
 void abandon_blocks() {
   abandoning = true;
+  turn = 0;
   for (auto &block : *slots) {
     if (!block->active) continue;
     for (lane &l : block->lanes)
-      if (l.entered && !l.ended) enter_lane(l);
+      if (l.entered && !l.ended) fiber_enter(start_lane(l));
     block->active = false;
   }
   abandoning = false;
@@ -316,23 +338,33 @@ private:
 
 // ---- For kernels ----------------------------------------------------------------
 
+std::string text_of(const place &at) {
+  const char *slash = strrchr(at.file, '/');
+  return std::string(at.what) + " at " + (slash ? slash + 1 : at.file) + ":" + std::to_string(at.line);
+}
+
+bool same_place(const place &a, const place &b) {
+  return a.line == b.line && same_text(a.what, b.what) && same_text(a.file, b.file);
+}
+
 void do_together(uint32_t mask, void *mine, together_fn *all, bool ended_may_miss, const place &at) {
   lane &me = *current;
-  block_slot &block = *me.in;
-  warp &w = block.warps[me.warp];
+  warp &w = *me.of;
   if (!(mask >> me.number & 1))
     fail_kernel(CUDA_ERROR_LAUNCH_FAILED, "%s: lane %u is not in its own mask %#x", text_of(at).c_str(), me.number,
                 mask);
-  me.wait = {mask, mine, all, ended_may_miss, at};
+  together_wait wait = {mask, mine, all, ended_may_miss, &at};
+  me.wait = &wait;
   w.together |= 1u << me.number;
-  if (!complete_together(block, me.warp, w, me.wait)) pause_lane();
+  if (!complete_together(w, wait)) pause_lane();
   else w.ready &= ~(1u << me.number);
+  me.wait = nullptr;
 }
 
 void wait_for_block(const place &at) {
   lane &me = *current;
   block_slot &block = *me.in;
-  warp &w = block.warps[me.warp];
+  warp &w = *me.of;
   if (block.arrived && !same_place(block.barrier, at))
     fail_kernel(CUDA_ERROR_LAUNCH_FAILED, "waits for the block in %s while others do in %s", text_of(at).c_str(),
                 text_of(block.barrier).c_str());
@@ -344,10 +376,29 @@ void wait_for_block(const place &at) {
   else w.ready &= ~(1u << me.number);
 }
 
+void wait_to_wake(const void *key, missing_fn *missing, const place &at) {
+  lane &me = *current;
+  me.key = key;
+  me.missing = missing;
+  me.asleep_at = &at;
+  me.of->asleep |= 1u << me.number;
+  pause_lane();
+}
+
+void wake(const void *key) {
+  for (warp &w : current->in->warps)
+    for (uint32_t left = w.asleep; left; left &= left - 1) {
+      uint32_t lowest = left & -left;
+      if (w.lanes[__builtin_ctz(left)].key != key) continue;
+      w.asleep &= ~lowest;
+      w.ready |= lowest;
+    }
+}
+
 void give_way() {
   if (launch->resident == 1) return;
   lane &me = *current;
-  me.in->warps[me.warp].ready |= 1u << me.number;
+  me.of->ready |= 1u << me.number;
   pause_lane();
 }
 
@@ -367,17 +418,18 @@ void fail_misaligned(const void *p, size_t align, const place &at) {
 
 void *static_memory(size_t bytes) {
   block_slot &block = *current->in;
+  size_t words = (bytes + 3) / 4;
   static_piece *piece = nullptr;
   for (static_piece &p : block.statics)
     if (p.bytes == bytes) piece = &p;
   if (!piece) {
     void *memory;
-    if (posix_memalign(&memory, 128, bytes)) abort();
+    if (posix_memalign(&memory, 128, words * 4)) abort();
     block.statics.push_back({bytes, memory, 0});
     piece = &block.statics.back();
   }
   if (piece->poisoned_for != block.serial) {
-    memset(piece->memory, POISON, bytes);
+    memset(piece->memory, POISON, words * 4);
     piece->poisoned_for = block.serial;
   }
   return piece->memory;
@@ -391,26 +443,25 @@ void check_global(const void *p, const place &at) {
     fail_kernel(CUDA_ERROR_ILLEGAL_ADDRESS, "%s: address %p is in shared memory", text_of(at).c_str(), p);
 }
 
+void check_shared(const void *p, size_t bytes, const place &at) {
+  const block_slot &block = *current->in;
+  auto within = [=](const void *memory, size_t size) {
+    return bytes <= size && (uintptr_t)p - (uintptr_t)memory <= size - bytes;
+  };
+  if (within(block.dynamic, launch->dynamic_bytes)) return;
+  for (const static_piece &piece : block.statics)
+    if (piece.poisoned_for == block.serial && within(piece.memory, piece.bytes)) return;
+  fail_kernel(CUDA_ERROR_ILLEGAL_ADDRESS, "%s: the %zu bytes at %p are not in the block's shared memory",
+              text_of(at).c_str(), bytes, p);
+}
+
 void *dynamic_memory() { return current->in->dynamic; }
+copy_queue &copies_of_thread() { return current->copies; }
+block_barriers &barriers_of_block() { return current->in->barriers; }
 void previous_kernel_waited_for() { current->in->previous_waited_for = true; }
 uint32_t lane_number() { return current->number; }
 
 // ---- For the driver -------------------------------------------------------------
-
-void kernel::add() {
-  next = const_cast<kernel *>(first_kernel);
-  if (find_kernel(name)) {
-    fprintf(stderr, "fakecuda: two kernels are named %s\n", name);
-    abort();
-  }
-  first_kernel = this;
-}
-
-const kernel *find_kernel(const std::string &name) {
-  for (const kernel *k = first_kernel; k; k = k->next)
-    if (name == k->name) return k;
-  return nullptr;
-}
 
 CUresult run_grid(const grid_launch &what, std::string *out_message) {
   launch = &what;

@@ -30,6 +30,8 @@ struct place {
   const char *what, *file;
   int line;
 };
+std::string text_of(const place &at);
+bool same_place(const place &a, const place &b);
 
 // Every lane of `mask` must come here, with the same mask, from the same place; the
 // last one runs `all` over what each lane brought (null outside the mask), then
@@ -40,6 +42,12 @@ void do_together(uint32_t mask, void *mine, together_fn *all, bool ended_may_mis
 
 // Every live thread of the block must come here.
 void wait_for_block(const place &at);
+
+// Stops the running thread until another wakes all of the block that wait for `key`. If
+// none does, the launch fails: it waited for missing(key).
+typedef std::string missing_fn(const void *key);
+void wait_to_wake(const void *key, missing_fn *missing, const place &at);
+void wake(const void *key);
 
 // Lets other threads run, where hardware may. Only in interleaved blocks.
 void give_way();
@@ -52,8 +60,15 @@ void give_way();
 void *static_memory(size_t bytes);
 void *dynamic_memory();
 
-// Fails when p is in the block's shared memory.
+// Fails when p is in the block's shared memory; when not all the bytes from p on are.
 void check_global(const void *p, const place &at);
+void check_shared(const void *p, size_t bytes, const place &at);
+
+// Of the running thread (copies.h), and of its block (barriers.h).
+struct copy_queue;
+struct block_barriers;
+copy_queue &copies_of_thread();
+block_barriers &barriers_of_block();
 
 void previous_kernel_waited_for();
 uint32_t lane_number();

@@ -16,8 +16,11 @@
   static const fakecuda::kernel kernel_##name(#name, threads, name);     \
   static void name(__VA_ARGS__)
 #define DEVICE static inline
+#define DEVICE_MEMBER
 #define GRID_CONSTANT
 #define UNROLL // costs the host compiler more time than it saves
+#define UNROLL_BY_4
+#define NO_UNROLL
 
 // Last parameters of what can fail: the caller's line.
 #define CALLER const char *file = __builtin_FILE(), int line = __builtin_LINE()
@@ -55,7 +58,7 @@ DEVICE word4 load_anywhere(const word4 *p, CALLER) { return load_aligned(p, PLAC
 
 template <int bytes>
 DEVICE uint32_t *block_memory() {
-  return (uint32_t *)fakecuda::static_memory((bytes + 3) / 4 * 4);
+  return (uint32_t *)fakecuda::static_memory(bytes);
 }
 // As many bytes as the launch asked for.
 DEVICE uint32_t *dynamic_block_memory() { return (uint32_t *)fakecuda::dynamic_memory(); }

@@ -46,6 +46,7 @@ const size_t STACK_BYTES = (WITH_ASAN || WITH_TSAN ? 256 : 64) * 1024;
 
 fiber outside; // whoever entered the running fiber
 fiber *running;
+bool from_outside; // the last switch
 std::vector<fiber *> *fibers = new std::vector<fiber *>;
 
 #ifdef FAKECUDA_UCONTEXT
@@ -125,7 +126,7 @@ void arrived(fiber *at) {
   const void *bottom;
   size_t size;
   __sanitizer_finish_switch_fiber(at->fake_stack, &bottom, &size);
-  if (at != &outside) {
+  if (from_outside) {
     outside.stack = (char *)bottom;
     outside.size = size;
   }
@@ -173,6 +174,7 @@ fiber *fiber_at(size_t i, void (*body)()) {
 
 void fiber_enter(fiber *f) {
   running = f;
+  from_outside = true;
 #if WITH_TSAN
   outside.tsan = __tsan_get_current_fiber();
 #endif
@@ -182,7 +184,16 @@ void fiber_enter(fiber *f) {
 
 void fiber_leave() {
   fiber *me = running;
+  from_outside = false;
   leave_for(me, &outside);
+  arrived(me);
+}
+
+void fiber_pass(fiber *to) {
+  fiber *me = running;
+  running = to;
+  from_outside = false;
+  leave_for(me, to);
   arrived(me);
 }
 

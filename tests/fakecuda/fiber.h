@@ -2,7 +2,7 @@
 //
 // Fibers: what an emulated CUDA thread runs on. One OS thread at a time uses them
 // (the driver's lock sees to that); it enters a fiber, and gets control back when
-// the fiber leaves.
+// that one leaves, or another to which it passed control.
 #pragma once
 
 #include <cstddef>
@@ -24,5 +24,7 @@ fiber *fiber_at(size_t i, void (*body)());
 
 void fiber_enter(fiber *f);
 void fiber_leave();
+// From the running fiber to another, which leaves to where the first was entered.
+void fiber_pass(fiber *to);
 
 } // namespace fakecuda

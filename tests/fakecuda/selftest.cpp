@@ -143,7 +143,8 @@ int main(int count, char **names) {
     void (*run)();
   } tests[] = {{"driver", test_driver},   {"faults", test_faults},       {"modules", test_modules},
                {"capture", test_capture}, {"emulation", test_emulation}, {"mistakes", test_mistakes},
-               {"matvec", test_matvec}};
+               {"matvec", test_matvec}, {"tensor", test_tensor},
+               {"tensor_mistakes", test_tensor_mistakes}, {"barriers", test_barriers}};
   load_driver();
   for (auto &test : tests) {
     bool wanted = count < 2 || std::any_of(names + 1, names + count, [&](char *n) { return !strcmp(n, test.name); });

@@ -124,3 +124,6 @@ void test_capture();
 void test_emulation();
 void test_mistakes();
 void test_matvec();
+void test_tensor();
+void test_tensor_mistakes();
+void test_barriers();

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+#include "barriers.h"
+
+#include <cstring>
+
+namespace fakecuda {
+namespace {
+
+// What the 8 bytes of a barrier hold. No other data looks like it by accident.
+struct barrier_state {
+  uint32_t mark : 23, parity : 1; // of the phase under way
+  uint32_t count_low : 8;
+  uint32_t count_high : 12, left : 20; // arrivals
+};
+const uint32_t MARK = 0x2e9d53, COUNT_MOST = (1 << 20) - 1;
+static_assert(sizeof(barrier_state) == 8, "as on hardware");
+
+uint32_t count_of(const barrier_state &s) { return s.count_high << 8 | s.count_low; }
+
+barrier_state load(const void *barrier) {
+  barrier_state s;
+  memcpy(&s, barrier, sizeof s);
+  return s;
+}
+
+void check_place(const uint64_t *barrier, const place &at) {
+  check_aligned(barrier, sizeof *barrier, at);
+  check_shared(barrier, sizeof *barrier, at);
+}
+
+void check_barrier(const uint64_t *barrier, const place &at) {
+  check_place(barrier, at);
+  if (load(barrier).mark != MARK)
+    fail_kernel(CUDA_ERROR_LAUNCH_FAILED, "%s: at %p is no barrier; barrier_init and a block_barrier come first",
+                text_of(at).c_str(), (const void *)barrier);
+}
+
+void arrive(uint64_t *barrier) {
+  barrier_state s = load(barrier);
+  bool complete = --s.left == 0;
+  if (complete) {
+    s.left = count_of(s) & COUNT_MOST;
+    s.parity ^= 1;
+  }
+  memcpy(barrier, &s, sizeof s);
+  if (complete) wake(barrier);
+}
+
+// The oldest arrival at the barrier that waits for copies takes place. False if there is none.
+bool arrive_late(uint64_t *barrier) {
+  std::vector<later_arrival> &later = barriers_of_block().later;
+  for (size_t i = 0; i < later.size(); i++) {
+    if (later[i].barrier != barrier) continue;
+    finish_copies(later[i].copies, later[i].started);
+    later.erase(later.begin() + (ptrdiff_t)i);
+    arrive(barrier);
+    return true;
+  }
+  return false;
+}
+
+std::string missing_arrivals(const void *barrier) {
+  barrier_state s = load(barrier);
+  return std::to_string(s.left) + " of the " + std::to_string(count_of(s)) + " arrivals at its barrier";
+}
+
+std::string missing_threads(const void *barrier) {
+  const numbered_barrier &b = *(const numbered_barrier *)barrier;
+  return std::to_string(b.threads - b.arrived) + " of " + std::to_string(b.threads) + " threads";
+}
+
+} // namespace
+
+void init_barrier(uint64_t *barrier, uint32_t count, const place &at) {
+  check_place(barrier, at);
+  if (!count || count > COUNT_MOST)
+    fail_kernel(CUDA_ERROR_LAUNCH_FAILED, "%s: %u arrivals; a barrier takes 1 to %u", text_of(at).c_str(), count,
+                COUNT_MOST);
+  if (load(barrier).mark == MARK)
+    fail_kernel(CUDA_ERROR_LAUNCH_FAILED, "%s: at %p is a barrier already", text_of(at).c_str(), (void *)barrier);
+  barrier_state s = {MARK, 0, count & 0xff, count >> 8, count};
+  memcpy(barrier, &s, sizeof s);
+}
+
+void arrive_at_barrier(uint64_t *barrier, const place &at) {
+  check_barrier(barrier, at);
+  arrive(barrier);
+}
+
+void arrive_after_copies(uint64_t *barrier, const place &at) {
+  check_barrier(barrier, at);
+  copy_queue &mine = copies_of_thread();
+  mine.awaited = mine.started;
+  barriers_of_block().later.push_back({barrier, &mine, mine.started});
+  wake(barrier);
+}
+
+void wait_for_phase(uint64_t *barrier, uint32_t parity, const place &at) {
+  if (parity > 1) fail_kernel(CUDA_ERROR_LAUNCH_FAILED, "%s: parity %u is not 0 or 1", text_of(at).c_str(), parity);
+  for (;;) {
+    check_barrier(barrier, at);
+    if (load(barrier).parity != parity) return;
+    if (!arrive_late(barrier)) wait_to_wake(barrier, missing_arrivals, at);
+  }
+}
+
+void wait_for_first_threads(uint32_t number, uint32_t threads, const place &at) {
+  const coordinates &t = now->thread, &all = now->threads;
+  uint32_t me = t.x + all.x * (t.y + all.y * t.z);
+  if (!number || number > 15)
+    fail_kernel(CUDA_ERROR_LAUNCH_FAILED, "%s: barrier %u; there are 1 to 15", text_of(at).c_str(), number);
+  if (!threads || threads % 32 || threads > all.x * all.y * all.z)
+    fail_kernel(CUDA_ERROR_LAUNCH_FAILED, "%s: %u threads are not whole warps of the block", text_of(at).c_str(),
+                threads);
+  if (me >= threads)
+    fail_kernel(CUDA_ERROR_LAUNCH_FAILED, "%s: is for the first %u threads, and came to number %u",
+                text_of(at).c_str(), threads, me);
+  numbered_barrier &b = barriers_of_block().numbered[number];
+  if (b.arrived && (b.threads != threads || !same_place(b.at, at)))
+    fail_kernel(CUDA_ERROR_LAUNCH_FAILED, "%s: %u threads wait at barrier %u while others do in %s for %u",
+                text_of(at).c_str(), threads, number, text_of(b.at).c_str(), b.threads);
+  b.at = at;
+  b.threads = threads;
+  if (++b.arrived < threads) {
+    wait_to_wake(&b, missing_threads, at);
+    return;
+  }
+  b.arrived = 0;
+  wake(&b);
+}
+
+} // namespace fakecuda

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+//
+// Barriers that not the whole block waits at: those in shared memory, with phases, and
+// those of the block's first threads.
+#pragma once
+
+#include "copies.h"
+
+namespace fakecuda {
+
+// An arrival that takes place once copies are done: here, when somebody waits for it.
+struct later_arrival {
+  uint64_t *barrier;
+  copy_queue *copies;
+  size_t started; // copies, when it was asked for
+};
+
+struct numbered_barrier {
+  unsigned arrived, threads;
+  place at;
+};
+
+// Of one block.
+struct block_barriers {
+  std::vector<later_arrival> later; // oldest first
+  numbered_barrier numbered[16];
+};
+
+void init_barrier(uint64_t *barrier, uint32_t count, const place &at);
+void arrive_at_barrier(uint64_t *barrier, const place &at);
+void arrive_after_copies(uint64_t *barrier, const place &at);
+void wait_for_phase(uint64_t *barrier, uint32_t parity, const place &at);
+void wait_for_first_threads(uint32_t number, uint32_t threads, const place &at);
+
+} // namespace fakecuda
