@@ -49,6 +49,10 @@ static bool measures_attention(const bench_options *options) {
   return options->sdpa || options->gguf || (is_model && options->rows == 1);
 }
 
+static bool measures(const bench_options *options, weir_op op) {
+  return op == WEIR_OP_SDPA ? measures_attention(options) : options->shape || options->gguf;
+}
+
 /* Forces `name` for every operation it has. A name that no plugin bears is forced
  * everywhere, so that planning fails with the sentence that names the nearest. */
 static void force(bench *bench, const char *name, bench_side *out_side) {
@@ -61,7 +65,7 @@ static void force(bench *bench, const char *name, bench_side *out_side) {
         strcmp(info.name, name) == 0)
       ops |= info.ops;
   for (const word *op = words_op; op->text; op++) {
-    if (op->value == WEIR_OP_SDPA && ops && !(ops & (1u << op->value)) && !measures_attention(bench->options)) continue;
+    if (ops && !(ops & (1u << op->value)) && !measures(bench->options, op->value)) continue;
     if (ops && !(ops & (1u << op->value))) {
       bench_note(bench, "plugin %s has no %s: the default plugin serves it", name, op->text);
     } else if (used < sizeof out_side->forced) {
@@ -115,7 +119,7 @@ int bench_open(const bench_options *options, bench *out_bench) {
             options->device);
     return 1;
   }
-  bench->side[0].selection = environment ? environment : "";
+  bench->environment = bench->side[0].selection = environment ? environment : "";
   bench->oracle.selection = "int4_matvec=ref,int8_matvec=ref,sdpa=ref";
   if (options->plugin) force(bench, options->plugin, &bench->side[0]);
   if (options->vs) force(bench, options->vs, &bench->side[1]);

@@ -16,8 +16,10 @@ typedef enum bench_mode { BENCH_GRAPH, BENCH_PLAIN, BENCH_BOTH } bench_mode;
 typedef struct bench_options {
   const char *device, *plugin, *vs; /* plugin, vs: null when not given */
   const char *shape, *sdpa, *gguf;
-  const char *op, *x, *y, *mode;
-  uint32_t group, rows, context, threads;
+  const char *op, *x, *y, *mode, *kv;
+  uint32_t group, rows, context, threads, queries;
+  uint32_t capacity; /* slots of the KV buffer of --sdpa; 0: the KV length */
+  int causal;
   uint32_t calls;  /* in one graph at least; 0: by size */
   uint32_t rotate; /* MB of weights to go through; UINT32_MAX: by the cache */
   double seconds;
@@ -33,7 +35,7 @@ typedef struct bench_side {
   char forced[512];      /* holds it, where an option named a plugin */
 } bench_side;
 
-enum { BENCH_SIDES = 2 };
+enum { BENCH_SIDES = 6 }; /* matrices have two at most, attention one for each plugin */
 
 typedef struct bench {
   const bench_options *options;
@@ -41,7 +43,8 @@ typedef struct bench {
   weir_device *device;
   weir_device *cpu; /* where the oracle runs */
   weir_device_info info;
-  bench_side side[BENCH_SIDES]; /* the selection or --plugin; and --vs */
+  const char *environment; /* the selection of WEIR_PLUGINS; "" = the default */
+  bench_side side[2];      /* the selection or --plugin; and --vs */
   uint32_t sides;
   bench_side oracle; /* the plugin ref */
   const bench_timer *timer; /* of the CPU */

@@ -6,7 +6,7 @@
 
 #include "bench_floor.h"
 #include "bench_lap.h"
-#include "bench_sdpa.h"
+#include "bench_matvec.h"
 #include "progress.h"
 
 enum { SEED = 20, KNOWN_ROWS = 4096 };
@@ -156,7 +156,9 @@ static weir_status load(bench *bench, const char *name, const char *shape, const
     progress_show("%s: packing for %s", what, weir_plan_plugin(matrix->matvec.plan));
     status = bench_matvec_pack(&matrix->matvec, &weights, bench_copies(bench, size));
     if (!status) status = bench_act_open(&matrix->matvec, x, desc->m_max, &matrix->act);
-    if (!status) status = bench_floor_open(bench, &matrix->matvec, &matrix->floor);
+    if (!status)
+      status = bench_floor_open(bench, matrix->matvec.packed, matrix->matvec.info.weight_bytes, matrix->matvec.stride,
+                                matrix->matvec.copies, &matrix->floor);
     if (size * matrix->matvec.copies < 3 * bench->info.cache_bytes && bench->options->rotate == UINT32_MAX)
       bench_note(bench, "%s: %u copies of the weights are only %.1f MB, which the L2 may hold in part", what,
                  matrix->matvec.copies, (double)(size * matrix->matvec.copies) / 1e6);
@@ -172,14 +174,16 @@ static weir_status load(bench *bench, const char *name, const char *shape, const
 weir_status bench_cuda_matvec(bench *bench, const char *name, const weir_matvec_desc *desc, uint32_t count,
                               uint32_t inputs, bench_report *report) {
   uint32_t m = desc->m_max;
-  matrix matrices[BENCH_SIDES] = {{.m = m}, {.m = m}};
+  matrix matrices[BENCH_SIDES] = {{.m = 0}};
   bench_truth truth = {0};
   bench_line *line = bench_report_line(report);
   void *x = NULL;
   weir_status status = line ? WEIR_OK : BENCH_NOMEM;
 
-  for (uint32_t s = 0; s < bench->sides && !status; s++)
+  for (uint32_t s = 0; s < bench->sides && !status; s++) {
+    matrices[s].m = m;
     status = bench_matvec_plan(bench, &bench->side[s], desc, &matrices[s].matvec);
+  }
   if (status) goto out;
   snprintf(line->operation, sizeof line->operation, "%s", name);
   snprintf(line->weights, sizeof line->weights, "%s g%u", desc->op == WEIR_OP_INT4_MATVEC ? "int4" : "int8",
@@ -205,86 +209,5 @@ out:
   }
   bench_truth_free(&truth);
   free(x);
-  return status;
-}
-
-/* ---- Attention ----------------------------------------------------------- */
-
-typedef struct attention {
-  bench_sdpa sdpa;
-  bench_cache *cache;
-} attention;
-
-static weir_status call_sdpa(void *object) {
-  attention *attention = object;
-  return bench_sdpa_call(&attention->sdpa, attention->cache);
-}
-
-static weir_status measure_sdpa(bench *bench, attention *attentions, bench_cache *cache, bench_line *line) {
-  bench_mode mode = bench->options->calling;
-  bench_lap laps[2 * BENCH_SIDES];
-  uint32_t used = 0, calls = lap_calls(bench, attentions[0].sdpa.bytes, cache->copies);
-  weir_status status;
-
-  cache->next = 0;
-  for (int i = 0; i < (mode == BENCH_BOTH ? 2 : 1); i++)
-    for (uint32_t s = 0; s < bench->sides; s++)
-      laps[used++] = lap_of(call_sdpa, &attentions[s], calls, i == 1 || mode == BENCH_PLAIN);
-  status = bench_laps_run(bench, laps, used, seconds_of(bench));
-  if (!status && bench->sides == 2) status = bench_laps_ratio(&laps[0], &laps[1], &line->ratio);
-  for (uint32_t i = 0; i < used && !status; i++) {
-    bench_result *result = &line->side[i % bench->sides];
-    *(i < bench->sides ? &result->seconds : &result->plain) = bench_samples_stat(&laps[i].times);
-  }
-  bench_laps_close(bench, laps, used);
-  return status;
-}
-
-weir_status bench_cuda_sdpa(bench *bench, const char *name, const weir_sdpa_desc *desc, uint32_t kv_len, uint32_t count,
-                            bool may_skip, bench_report *report) {
-  attention attentions[BENCH_SIDES] = {{.cache = NULL}, {.cache = NULL}};
-  bench_cache cache = {0};
-  bench_line *line = NULL;
-  uint32_t copies;
-  void *q = bench_random(desc->q_type, (uint64_t)desc->q_heads * desc->head_dim, SEED);
-  weir_status status = q ? WEIR_OK : BENCH_NOMEM;
-
-  for (uint32_t s = 0; s < bench->sides && !status; s++) {
-    status = bench_sdpa_open(bench, &bench->side[s], desc, kv_len, q, &attentions[s].sdpa);
-    attentions[s].cache = &cache;
-    if (status == WEIR_E_UNSUPPORTED && may_skip) {
-      bench_note(bench, "%s is left out: %s", name, weir_last_error());
-      status = WEIR_OK;
-      goto out;
-    }
-  }
-  if (status) goto out;
-  line = bench_report_line(report);
-  copies = bench_copies(bench, attentions[0].sdpa.bytes);
-  if (!line) status = BENCH_NOMEM;
-  else if (!fits(bench, name, (uint64_t)copies * attentions[0].sdpa.bytes)) status = BENCH_SAID;
-  if (status) goto out;
-  snprintf(line->operation, sizeof line->operation, "%s", name);
-  snprintf(line->shape, sizeof line->shape, "%u:%u:%u:%u", desc->q_heads, desc->kv_heads, desc->head_dim, kv_len);
-  if (desc->window && desc->window < kv_len)
-    snprintf(line->weights, sizeof line->weights, "window %u", desc->window);
-  line->count = line->inputs = count;
-  line->is_attention = true;
-  progress_show("%s %s: making K and V", name, line->shape);
-  status = bench_cache_open(bench, desc, copies, SEED, &cache);
-  for (uint32_t s = 0; s < bench->sides && !status; s++) {
-    bench_result *result = &line->side[s];
-    name_plugin(result, attentions[s].sdpa.plan, attentions[s].sdpa.info.kernel);
-    result->bytes = (double)attentions[s].sdpa.bytes;
-    result->checked = true;
-    status = call_sdpa(&attentions[s]);
-    if (!status) status = bench_sdpa_check(bench, &attentions[s].sdpa, &cache, q, &result->error);
-  }
-  progress_show("%s %s: measuring", name, line->shape);
-  if (!status) status = measure_sdpa(bench, attentions, &cache, line);
-out:
-  for (uint32_t s = 0; s < BENCH_SIDES; s++) bench_sdpa_close(&attentions[s].sdpa);
-  bench_cache_close(&cache);
-  free(q);
   return status;
 }

@@ -6,8 +6,13 @@
 #include <string.h>
 
 #include "bench_cells.h"
+#include "bench_sweep.h"
 #include "json.h"
 #include "words.h"
+
+uint32_t bench_report_sides(const bench *bench, const bench_report *report) {
+  return report->sides ? report->sides : bench->sides;
+}
 
 bench_line *bench_report_line(bench_report *report) {
   if (report->lines == report->capacity) {
@@ -156,7 +161,7 @@ static void print_kernels(const bench *bench, const bench_report *reports, uint3
   char seen[64 * 66] = "";
   for (uint32_t r = 0; r < count; r++)
     for (uint32_t i = 0; i < reports[r].lines; i++)
-      for (uint32_t s = 0; s < bench->sides; s++) {
+      for (uint32_t s = 0; s < bench_report_sides(bench, &reports[r]); s++) {
         const bench_result *result = &reports[r].line[i].side[s];
         char entry[132];
         snprintf(entry, sizeof entry, "%s: %s\n", result->plugin, result->kernel);
@@ -175,7 +180,7 @@ static void print_verdict(const bench *bench, const bench_report *reports, uint3
   putchar('\n');
   for (uint32_t r = 0; r < count; r++)
     for (uint32_t i = 0; i < reports[r].lines; i++)
-      for (uint32_t s = 0; s < bench->sides; s++) {
+      for (uint32_t s = 0; s < bench_report_sides(bench, &reports[r]); s++) {
         const bench_line *line = &reports[r].line[i];
         const bench_result *result = &line->side[s];
         if (bench_result_ok(result)) continue;
@@ -200,7 +205,11 @@ static void print_heading(const bench *bench) {
          bench_read_best(bench->read) / 1e9);
 }
 
-static void print_legend(const bench *bench) {
+static void print_legend(const bench *bench, const bench_report *reports, uint32_t count) {
+  uint32_t attentions = 0;
+  for (uint32_t r = 0; r < count; r++) attentions += reports[r].is_attention;
+  if (attentions) bench_sweep_print_legend(bench);
+  if (attentions == count) return;
   if (bench_is_cuda(bench))
     bench_cuda_print_legend(bench);
   else
@@ -214,7 +223,8 @@ static void print_legend(const bench *bench) {
 static void print_people(const bench *bench, const bench_report *reports, uint32_t count, uint32_t wrong) {
   print_heading(bench);
   for (uint32_t r = 0; r < count; r++) {
-    if (bench_is_cuda(bench)) bench_cuda_print(bench, &reports[r]);
+    if (reports[r].is_attention) bench_sweep_print(bench, &reports[r]);
+    else if (bench_is_cuda(bench)) bench_cuda_print(bench, &reports[r]);
     else print_report(bench, &reports[r]);
   }
   print_kernels(bench, reports, count);
@@ -223,7 +233,7 @@ static void print_people(const bench *bench, const bench_report *reports, uint32
     printf("%snote: %.*s\n", at == bench->note ? "\n" : "", (int)length, at);
     at += length + (at[length] == '\n');
   }
-  print_legend(bench);
+  print_legend(bench, reports, count);
   print_verdict(bench, reports, count, wrong);
 }
 
@@ -265,6 +275,12 @@ static void put_cuda_result(struct json *json, const bench_result *result) {
 static void put_result(struct json *json, const bench *bench, const bench_result *result) {
   json_object_begin(json);
   put_string(json, "plugin", result->plugin);
+  if (result->refused) {
+    json_key(json, "refused");
+    json_bool(json, true);
+    json_object_end(json);
+    return;
+  }
   if (result->kernel[0]) put_string(json, "kernel", result->kernel);
   put_stat(json, "us", &result->seconds, 1e6);
   put_double(json, "bytes", result->bytes);
@@ -280,11 +296,26 @@ static void put_result(struct json *json, const bench *bench, const bench_result
   json_object_end(json);
 }
 
-static void put_sides(struct json *json, const bench *bench, const bench_result *side) {
+static void put_sides(struct json *json, const bench *bench, const bench_result *side, uint32_t sides) {
   json_key(json, "sides");
   json_array_begin(json);
-  for (uint32_t s = 0; s < bench->sides; s++) put_result(json, bench, &side[s]);
+  for (uint32_t s = 0; s < sides; s++) put_result(json, bench, &side[s]);
   json_array_end(json);
+}
+
+static void put_attention(struct json *json, const bench_line *line) {
+  const struct {
+    const char *key;
+    uint32_t value;
+  } numbers[] = {{"kv_len", line->kv_len}, {"capacity", line->capacity}, {"queries", line->queries}};
+  for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+    json_key(json, numbers[i].key);
+    json_uint(json, numbers[i].value);
+  }
+  json_key(json, "causal");
+  json_bool(json, line->is_causal);
+  put_double(json, "flops", line->flops);
+  if (line->chosen[0]) put_string(json, "chosen", line->chosen);
 }
 
 /* What the total of a CUDA device adds up. */
@@ -300,6 +331,7 @@ static void put_calls(struct json *json, const bench_report *report) {
 }
 
 static void put_report(struct json *json, const bench *bench, const bench_report *report) {
+  uint32_t sides = bench_report_sides(bench, report);
   json_object_begin(json);
   put_string(json, "title", report->title);
   json_key(json, "operations");
@@ -316,10 +348,11 @@ static void put_report(struct json *json, const bench *bench, const bench_report
       json_key(json, "inputs");
       json_uint(json, line->inputs);
     }
+    if (line->kv_len) put_attention(json, line);
     put_double(json, "import_error_max", line->import.max_abs);
     put_double(json, "import_error_rms", line->import.rms);
-    put_sides(json, bench, line->side);
-    if (bench->sides == 2) put_stat(json, "ratio", &line->ratio, 1);
+    put_sides(json, bench, line->side, sides);
+    if (sides == 2) put_stat(json, "ratio", &line->ratio, 1);
     json_object_end(json);
   }
   json_array_end(json);
@@ -330,7 +363,7 @@ static void put_report(struct json *json, const bench *bench, const bench_report
     json_bool(json, report->is_total_measured);
     put_double(json, "tokens_per_s", 1 / report->total[0].seconds.median);
     if (bench_is_cuda(bench)) put_calls(json, report);
-    put_sides(json, bench, report->total);
+    put_sides(json, bench, report->total, sides);
     if (bench->sides == 2) put_stat(json, "ratio", &report->total_ratio, 1);
     json_object_end(json);
   }
@@ -391,7 +424,8 @@ int bench_reports_print(const bench *bench, const bench_report *reports, uint32_
   uint32_t wrong = 0;
   for (uint32_t r = 0; r < count; r++)
     for (uint32_t i = 0; i < reports[r].lines; i++)
-      for (uint32_t s = 0; s < bench->sides; s++) wrong += !bench_result_ok(&reports[r].line[i].side[s]);
+      for (uint32_t s = 0; s < bench_report_sides(bench, &reports[r]); s++)
+        wrong += !bench_result_ok(&reports[r].line[i].side[s]);
   if (!bench->options->json) print_people(bench, reports, count, wrong);
   else if (print_json(bench, reports, count, wrong)) return 1;
   return wrong ? 1 : 0;

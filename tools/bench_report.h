@@ -18,6 +18,7 @@ typedef struct bench_result {
   double bytes;       /* that one call has to read; 0 = not counted */
   bench_error error;
   bool checked;
+  bool refused; /* of an attention: this plugin does not do it, and only its name is here */
 } bench_result;
 
 typedef struct bench_line {
@@ -27,6 +28,11 @@ typedef struct bench_line {
   uint32_t count;     /* calls a token */
   uint32_t inputs;    /* of them, how many have an x of their own */
   bool is_attention;
+  /* Of an attention. */
+  uint32_t kv_len, capacity, queries;
+  bool is_causal, is_sampled; /* is_sampled: only a part was compared with ref */
+  double flops;               /* of one call */
+  char chosen[64];            /* what the default selection takes; "" = not asked, or nothing */
   weir_import_error import;
   bench_result side[BENCH_SIDES];
   bench_stat ratio; /* side 1 over side 0 */
@@ -34,6 +40,8 @@ typedef struct bench_line {
 
 typedef struct bench_report {
   char title[160];
+  uint32_t sides;    /* 0: those of the bench */
+  bool is_attention; /* a table of its own, with a column for each side */
   bench_line *line;
   uint32_t lines, capacity;
   bool has_total, is_total_measured; /* or added up from the medians */
@@ -41,6 +49,7 @@ typedef struct bench_report {
   bench_stat total_ratio;
 } bench_report;
 
+uint32_t bench_report_sides(const bench *bench, const bench_report *report);
 /* A new zeroed line, null without memory; valid until the next one is added. */
 bench_line *bench_report_line(bench_report *report);
 /* Makes the total out of the lines: times added up, the worst errors. With

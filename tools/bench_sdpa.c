@@ -4,7 +4,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "conform_case.h"
 #include "number.h"
 #include "rng.h"
 
@@ -69,7 +68,8 @@ weir_sdpa_desc bench_sdpa_describe(uint32_t q_heads, uint32_t kv_heads, uint32_t
 weir_status bench_sdpa_open(bench *bench, const bench_side *side, const weir_sdpa_desc *desc, uint32_t kv_len,
                             const void *q, bench_sdpa *out_sdpa) {
   bench_sdpa *sdpa = out_sdpa;
-  uint64_t count = (uint64_t)desc->q_heads * desc->head_dim;
+  uint64_t count = (uint64_t)desc->q_heads * desc->q_len_max * desc->head_dim;
+  int32_t length = (int32_t)kv_len;
   uint32_t read = desc->window && desc->window < kv_len ? desc->window : kv_len;
   weir_status status;
 
@@ -82,46 +82,40 @@ weir_status bench_sdpa_open(bench *bench, const bench_side *side, const weir_sdp
   status = bench_plan_sdpa(bench, side, desc, &sdpa->plan);
   if (!status) status = weir_sdpa_get(sdpa->plan, &sdpa->info);
   if (status) goto out;
-  sdpa->workspace_size = weir_workspace_size(sdpa->plan, 1);
+  sdpa->workspace_size = weir_workspace_size(sdpa->plan, desc->q_len_max);
   status = bench_upload(bench->device, bench->stream, q, count * number_size(desc->q_type), &sdpa->q);
   if (!status) status = bench_zeroed(bench->device, bench->stream, sdpa->workspace_size, &sdpa->workspace);
   if (!status) status = bench_zeroed(bench->device, bench->stream, count * number_size(desc->o_type), &sdpa->o);
+  if (!status && desc->flags & WEIR_SDPA_KV_LEN)
+    status = bench_upload(bench->device, bench->stream, &length, sizeof length, (void **)&sdpa->kv_len_device);
 out:
   if (status) bench_sdpa_close(sdpa);
   return status;
 }
 
-weir_status bench_sdpa_call(bench_sdpa *sdpa, bench_cache *cache) {
-  uint64_t at = cache->next * cache->stride;
-  weir_sdpa_args args =
-    bench_sdpa_args(&sdpa->desc, sdpa->kv_len, sdpa->q, cache->k_device + at, cache->v_device + at, sdpa->o);
+weir_status bench_sdpa_call_at(const bench_sdpa *sdpa, const void *k, const void *v) {
+  weir_sdpa_args args = bench_sdpa_args(&sdpa->desc, sdpa->kv_len, sdpa->q, k, v, sdpa->o);
+  args.kv_len_device = sdpa->kv_len_device;
   args.workspace = sdpa->workspace;
   args.workspace_size = sdpa->workspace_size;
-  cache->next = cache->next + 1 < cache->copies ? cache->next + 1 : 0;
   return weir_sdpa(sdpa->plan, &args, sdpa->stream);
 }
 
-weir_status bench_sdpa_check(bench *bench, const bench_sdpa *sdpa, const bench_cache *cache, const void *q,
-                             bench_error *error) {
-  uint64_t bytes = (uint64_t)sdpa->desc.q_heads * sdpa->desc.head_dim * number_size(sdpa->desc.o_type);
-  bool strict = conform_strict(weir_plan_plugin(sdpa->plan));
-  bench_truth truth;
-  void *o = malloc(bytes);
-  weir_status status = o ? weir_memory_download(sdpa->device, o, sdpa->o, bytes, sdpa->stream) : BENCH_NOMEM;
-  if (!status) status = weir_synchronize(sdpa->device, sdpa->stream);
-  if (!status) status = bench_truth_sdpa(bench, &sdpa->desc, sdpa->kv_len, q, cache->k, cache->v, strict, &truth);
-  if (!status) {
-    bench_truth_compare(&truth, sdpa->desc.o_type, o, error);
-    bench_truth_free(&truth);
-  }
-  free(o);
-  return status;
+weir_status bench_sdpa_call(bench_sdpa *sdpa, bench_cache *cache) {
+  uint64_t at = cache->next * cache->stride;
+  cache->next = cache->next + 1 < cache->copies ? cache->next + 1 : 0;
+  return bench_sdpa_call_at(sdpa, cache->k_device + at, cache->v_device + at);
+}
+
+uint64_t bench_sdpa_result_size(const bench_sdpa *sdpa) {
+  return (uint64_t)sdpa->desc.q_heads * sdpa->desc.q_len_max * sdpa->desc.head_dim * number_size(sdpa->desc.o_type);
 }
 
 void bench_sdpa_close(bench_sdpa *sdpa) {
   weir_memory_free(sdpa->device, sdpa->q);
   weir_memory_free(sdpa->device, sdpa->o);
   weir_memory_free(sdpa->device, sdpa->workspace);
+  weir_memory_free(sdpa->device, sdpa->kv_len_device);
   weir_plan_free(sdpa->plan);
   *sdpa = (bench_sdpa){0};
 }

@@ -4,11 +4,13 @@
 #include <string.h>
 
 #include "bench.h"
+#include "bench_attend.h"
 #include "bench_cuda.h"
 #include "bench_matvec.h"
 #include "bench_measure.h"
 #include "bench_report.h"
 #include "bench_sdpa.h"
+#include "bench_sweep.h"
 #include "progress.h"
 #include "shape.h"
 #include "suggest.h"
@@ -23,11 +25,6 @@ typedef struct matvec_subject {
   uint32_t m;
 } matvec_subject;
 
-typedef struct sdpa_subject {
-  bench_sdpa sdpa;
-  bench_cache *cache;
-} sdpa_subject;
-
 static weir_status call_matvec(void *object) {
   matvec_subject *subject = object;
   return bench_matvec_call(&subject->matvec, subject->act.memory, subject->m);
@@ -36,11 +33,6 @@ static weir_status call_matvec(void *object) {
 static weir_status call_quantize(void *object) {
   matvec_subject *subject = object;
   return bench_act_call(&subject->act, subject->m);
-}
-
-static weir_status call_sdpa(void *object) {
-  sdpa_subject *subject = object;
-  return bench_sdpa_call(&subject->sdpa, subject->cache);
 }
 
 static double seconds_of(const bench *bench) {
@@ -87,15 +79,17 @@ static weir_status add_matvec(bench *bench, const char *name, const weir_matvec_
                               uint32_t inputs, bench_report *report, bench_report *acts) {
   uint32_t m = desc->m_max;
   const char *op = desc->op == WEIR_OP_INT4_MATVEC ? "int4" : "int8";
-  matvec_subject subjects[BENCH_SIDES] = {{{0}, {0}, m}, {{0}, {0}, m}};
+  matvec_subject subjects[BENCH_SIDES] = {{.m = 0}};
   bench_weights weights = {{0}, NULL, NULL, NULL};
   bench_truth truth = {0};
   bench_line *line = bench_report_line(report);
   void *x = NULL;
   weir_status status = line ? WEIR_OK : BENCH_NOMEM;
 
-  for (uint32_t s = 0; s < bench->sides && !status; s++)
+  for (uint32_t s = 0; s < bench->sides && !status; s++) {
+    subjects[s].m = m;
     status = bench_matvec_plan(bench, &bench->side[s], desc, &subjects[s].matvec);
+  }
   if (status) goto out;
   snprintf(line->operation, sizeof line->operation, "%s", name);
   snprintf(line->weights, sizeof line->weights, "%s g%u", op, desc->group);
@@ -137,44 +131,6 @@ out:
   bench_weights_free(&weights);
   bench_truth_free(&truth);
   free(x);
-  return status;
-}
-
-static weir_status add_sdpa(bench *bench, const char *name, const weir_sdpa_desc *desc, uint32_t kv_len,
-                            uint32_t count, bench_report *report) {
-  sdpa_subject subjects[BENCH_SIDES] = {{{0}, NULL}, {{0}, NULL}};
-  bench_cache cache = {0};
-  bench_line *line = bench_report_line(report);
-  void *q = bench_random(desc->q_type, (uint64_t)desc->q_heads * desc->head_dim, SEED);
-  weir_status status = line && q ? WEIR_OK : BENCH_NOMEM;
-
-  for (uint32_t s = 0; s < bench->sides && !status; s++) {
-    status = bench_sdpa_open(bench, &bench->side[s], desc, kv_len, q, &subjects[s].sdpa);
-    subjects[s].cache = &cache;
-  }
-  if (status) goto out;
-  snprintf(line->operation, sizeof line->operation, "%s", name);
-  snprintf(line->shape, sizeof line->shape, "%u:%u:%u:%u", desc->q_heads, desc->kv_heads, desc->head_dim, kv_len);
-  if (desc->window && desc->window < kv_len)
-    snprintf(line->weights, sizeof line->weights, "window %u", desc->window);
-  line->count = count;
-  progress_show("%s %s: making K and V", name, line->shape);
-  status = bench_cache_open(bench, desc, bench_copies(bench, subjects[0].sdpa.bytes), SEED, &cache);
-  for (uint32_t s = 0; s < bench->sides && !status; s++) {
-    bench_result *result = &line->side[s];
-    name_plugin(result, subjects[s].sdpa.plan, subjects[s].sdpa.info.kernel);
-    result->bytes = (double)subjects[s].sdpa.bytes;
-    result->checked = true;
-    status = call_sdpa(&subjects[s]);
-    if (!status) status = bench_sdpa_check(bench, &subjects[s].sdpa, &cache, q, &result->error);
-  }
-  if (status) goto out;
-  progress_show("%s %s: measuring", name, line->shape);
-  status = measure(bench, call_sdpa, &subjects[0], &subjects[1], line);
-out:
-  for (uint32_t s = 0; s < BENCH_SIDES; s++) bench_sdpa_close(&subjects[s].sdpa);
-  bench_cache_close(&cache);
-  free(q);
   return status;
 }
 
@@ -220,8 +176,7 @@ static weir_status run_model(bench *bench, const model_shape *model, weir_op op,
     weir_sdpa_desc desc =
       bench_sdpa_describe(attention->q_heads, attention->kv_heads, attention->head_dim, context, attention->window,
                           bench->options->x_type, bench->options->y_type);
-    status = is_cuda ? bench_cuda_sdpa(bench, attention->name, &desc, context, attention->count, true, report)
-                     : add_sdpa(bench, attention->name, &desc, context, attention->count, report);
+    status = bench_attend_model(bench, attention->name, &desc, context, attention->count, is_cuda, report);
   }
   if (!status) bench_report_total(report, bench->sides, false);
   bench_report_free(&acts);
@@ -259,19 +214,13 @@ int bench_run_shape(bench *bench) {
   const bench_options *options = bench->options;
   const model_shape *model = options->shape ? model_shape_find(options->shape) : NULL;
   bench_report reports[MOST_REPORTS] = {{.lines = 0}};
-  uint32_t used = 0, n = 0, k = 0, m = options->rows, heads[4];
+  uint32_t used = 0, n = 0, k = 0, m = options->rows;
   char error[300];
   weir_status status = WEIR_OK;
   int result = 0;
 
   if (options->shape && !model && !shape_parse_matvec(options->shape, &n, &k, &m, error, sizeof error))
     return unknown_shape(options->shape, error);
-  if (options->sdpa &&
-      !shape_parse_sdpa(options->sdpa, &heads[0], &heads[1], &heads[2], &heads[3], error, sizeof error)) {
-    progress_clear();
-    fprintf(stderr, "weir bench: %s\n", error);
-    return 2;
-  }
   if (model && options->rows > 1) bench_note(bench, "attention is left out: --rows is for the matrices");
   for (weir_op op = WEIR_OP_INT4_MATVEC; op <= WEIR_OP_INT8_MATVEC && options->shape && !status; op++) {
     if (options->only_op && options->only_op != op) continue;
@@ -283,15 +232,7 @@ int bench_run_shape(bench *bench) {
       status = run_matrix(bench, n, k, m, op, report);
     }
   }
-  if (options->sdpa && !status) {
-    weir_sdpa_desc desc =
-      bench_sdpa_describe(heads[0], heads[1], heads[2], heads[3], 0, options->x_type, options->y_type);
-    bench_report *report = &reports[used++];
-    snprintf(report->title, sizeof report->title, "attention of one query: %u query heads, %u KV heads, head "
-             "dimension %u, %u slots", heads[0], heads[1], heads[2], heads[3]);
-    status = bench_is_cuda(bench) ? bench_cuda_sdpa(bench, "sdpa", &desc, heads[3], 1, false, report)
-                                  : add_sdpa(bench, "sdpa", &desc, heads[3], 1, report);
-  }
+  if (options->sdpa && !status) status = bench_sweep_run(bench, &reports[used++]);
   progress_clear();
   result = status ? bench_failure(NULL, status) : bench_reports_print(bench, reports, used);
   for (uint32_t i = 0; i < used; i++) bench_report_free(&reports[i]);

@@ -2,14 +2,17 @@
 #include "bench_truth.h"
 
 #include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "conform_case.h"
 #include "number.h"
 #include "rng.h"
 
-enum { ACT_BLOCK = 32 };
+enum { ACT_BLOCK = 32, MOST_THREADS = 64, WORTH_THREADS = 1 << 18 };
 
 /* ---- Weights ------------------------------------------------------------ */
 
@@ -224,18 +227,18 @@ out:
 
 weir_sdpa_args bench_sdpa_args(const weir_sdpa_desc *desc, uint32_t kv_len, const void *q, const void *k,
                                const void *v, void *o) {
-  int64_t d = desc->head_dim, head = (int64_t)desc->kv_capacity * d;
+  int64_t d = desc->head_dim, head = (int64_t)desc->kv_capacity * d, queries = (int64_t)desc->q_len_max * d;
   return (weir_sdpa_args){.struct_size = sizeof(weir_sdpa_args),
-                          .q_len = 1,
+                          .q_len = desc->q_len_max,
                           .kv_len = kv_len,
                           .q = q,
                           .k = k,
                           .v = v,
                           .o = o,
-                          .q_stride = {desc->q_heads * d, d, d},
+                          .q_stride = {desc->q_heads * queries, queries, d},
                           .k_stride = {desc->kv_heads * head, head, d},
                           .v_stride = {desc->kv_heads * head, head, d},
-                          .o_stride = {desc->q_heads * d, d, d}};
+                          .o_stride = {desc->q_heads * queries, queries, d}};
 }
 
 static weir_status run_sdpa_oracle(bench *bench, const weir_sdpa_desc *wanted, uint32_t kv_len, const void *q,
@@ -294,24 +297,56 @@ static void bound_head(const weir_sdpa_desc *desc, uint32_t kv_len, uint64_t q_r
   }
 }
 
+typedef struct bound_job {
+  const weir_sdpa_desc *desc;
+  uint32_t kv_len;
+  const void *q, *k, *v;
+  double tolerance;
+  bench_truth *truth;
+  atomic_uint next; /* head */
+  atomic_bool failed;
+} bound_job;
+
+static void *bound_heads(void *arg) {
+  bound_job *job = arg;
+  const weir_sdpa_desc *desc = job->desc;
+  double *score = malloc(2 * (size_t)job->kv_len * sizeof *score + 1);
+  if (!score) atomic_store(&job->failed, true);
+  for (uint32_t h; score && (h = atomic_fetch_add(&job->next, 1)) < desc->q_heads;) {
+    uint64_t kv_row = (uint64_t)(h / (desc->q_heads / desc->kv_heads)) * desc->kv_capacity, at = h;
+    at *= desc->head_dim;
+    bound_head(desc, job->kv_len, h, job->q, job->k, job->v, kv_row, job->tolerance, job->truth->want + at, score,
+               job->truth->bound + at);
+  }
+  free(score);
+  return NULL;
+}
+
+/* On several threads where that is worth it; a thread that does not start is not missed. */
+static weir_status bound_all(bound_job *job) {
+  pthread_t thread[MOST_THREADS];
+  long wanted = sysconf(_SC_NPROCESSORS_ONLN);
+  uint32_t started = 0;
+  if (wanted > MOST_THREADS) wanted = MOST_THREADS;
+  if (wanted > job->desc->q_heads) wanted = job->desc->q_heads;
+  if ((uint64_t)job->desc->q_heads * job->kv_len * job->desc->head_dim < WORTH_THREADS) wanted = 1;
+  while (started + 1 < wanted && pthread_create(&thread[started], NULL, bound_heads, job) == 0) started++;
+  bound_heads(job);
+  for (uint32_t i = 0; i < started; i++) pthread_join(thread[i], NULL);
+  return atomic_load(&job->failed) ? BENCH_NOMEM : WEIR_OK;
+}
+
 weir_status bench_truth_sdpa(bench *bench, const weir_sdpa_desc *desc, uint32_t kv_len, const void *q, const void *k,
                              const void *v, bool strict, bench_truth *out_truth) {
   uint64_t count = (uint64_t)desc->q_heads * desc->head_dim;
-  double tolerance = 0x1p-18;
-  double *score = malloc(2 * (size_t)kv_len * sizeof *score + 1);
+  bound_job job = {desc, kv_len, q, k, v, 0x1p-18, out_truth, 0, false};
   weir_status status = truth_alloc(count, out_truth);
 
-  if (!strict && (desc->q_type == WEIR_F16 || desc->kv_type == WEIR_F16)) tolerance = 0x1p-11;
-  if (!strict && (desc->q_type == WEIR_BF16 || desc->kv_type == WEIR_BF16)) tolerance = 0x1p-8;
-  if (!score) status = BENCH_NOMEM;
+  if (!strict && (desc->q_type == WEIR_F16 || desc->kv_type == WEIR_F16)) job.tolerance = 0x1p-11;
+  if (!strict && (desc->q_type == WEIR_BF16 || desc->kv_type == WEIR_BF16)) job.tolerance = 0x1p-8;
   if (!status) status = run_sdpa_oracle(bench, desc, kv_len, q, k, v, out_truth->want);
-  for (uint32_t h = 0; h < desc->q_heads && !status; h++) {
-    uint64_t kv_row = (uint64_t)(h / (desc->q_heads / desc->kv_heads)) * desc->kv_capacity;
-    bound_head(desc, kv_len, h, q, k, v, kv_row, tolerance, out_truth->want + (uint64_t)h * desc->head_dim, score,
-               out_truth->bound + (uint64_t)h * desc->head_dim);
-  }
+  if (!status) status = bound_all(&job);
   if (!status) memcpy(out_truth->exact, out_truth->want, count * sizeof *out_truth->exact);
-  free(score);
   if (status) bench_truth_free(out_truth);
   return status;
 }

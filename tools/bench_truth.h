@@ -43,8 +43,9 @@ weir_status bench_truth_matvec(bench *bench, const bench_weights *weights, const
 /* The same for about `known` rows of a matrix that is too large for all of them. */
 weir_status bench_truth_sample(bench *bench, const bench_weights *weights, const void *x, uint32_t m, uint32_t known,
                                uint64_t seed, bench_truth *out_truth);
-/* One query a head against kv_len slots; q [heads,D], k and v [kv_heads,capacity,D]
- * in host memory. strict: probabilities are held to f32, whatever the types. */
+/* One query a head against kv_len slots (desc->q_len_max is 1, its flags are 0);
+ * q [heads,D], k and v [kv_heads,capacity,D] in host memory. strict: probabilities are
+ * held to f32, whatever the types. */
 weir_status bench_truth_sdpa(bench *bench, const weir_sdpa_desc *desc, uint32_t kv_len, const void *q, const void *k,
                              const void *v, bool strict, bench_truth *out_truth);
 void bench_truth_free(bench_truth *truth);
@@ -55,7 +56,7 @@ void bench_error_merge(bench_error *error, const bench_error *other);
 double bench_error_snr(const bench_error *error); /* dB; infinite without noise */
 bool bench_error_ok(const bench_error *error);
 
-/* Arguments of one query against an [kv_heads,capacity,D] cache. */
+/* Arguments of q_len_max queries, [q_heads,q_len_max,D], against an [kv_heads,capacity,D] cache. */
 weir_sdpa_args bench_sdpa_args(const weir_sdpa_desc *desc, uint32_t kv_len, const void *q, const void *k,
                                const void *v, void *o);
 

@@ -5,6 +5,7 @@
 
 #include "args.h"
 #include "bench.h"
+#include "bench_sweep.h"
 #include "commands.h"
 #include "progress.h"
 #include "words.h"
@@ -15,8 +16,15 @@ static const struct arg bench_args[] = {
   OPTION("gguf", 0, ARG_TEXT, "FILE", "one decode token of this model: its matrices and its attention", gguf),
   OPTION("shape", 's', ARG_TEXT, "SHAPE",
          "one matrix N,K[,M], or a model: gemma4-31b, gemma3-270m, llama-8b, qwen-moe", shape),
-  OPTION("sdpa", 0, ARG_TEXT, "HQ:HKV:D:LEN", "attention of one query: heads, KV heads, dimension, KV length", sdpa),
-  OPTION("plugin", 'p', ARG_TEXT, "NAME", "force this plugin (default: WEIR_PLUGINS, else the best)", plugin),
+  OPTION("sdpa", 0, ARG_TEXT, "SHAPES",
+         "attention: gemma-sliding, gemma-full, qwen, d128, all, HQ:HKV:D or HQ:HKV:D:LEN, with commas", sdpa),
+  OPTION("kv", 0, ARG_TEXT, "LENGTHS", "--sdpa: KV lengths, such as 256,2600 or 64..4096 (default 64..131072)", kv),
+  OPTION("queries", 0, ARG_U32, "L", "--sdpa: queries in one call (default 1)", queries),
+  OPTION("causal", 0, ARG_FLAG, NULL, "--sdpa: causal, aligned bottom-right", causal),
+  OPTION("capacity", 0, ARG_U32, "N",
+         "--sdpa: slots of the KV buffer, its length in device memory (default: as long as KV)", capacity),
+  OPTION("plugin", 'p', ARG_TEXT, "NAME",
+         "force this plugin (default: as WEIR_PLUGINS says; --sdpa: all that it admits)", plugin),
   OPTION("vs", 0, ARG_TEXT, "NAME", "measure this plugin too, pair by pair, and print the ratio", vs),
   OPTION("op", 0, ARG_TEXT, "OP", "int4 or int8 weights (default: both; --gguf: as the file has them)", op),
   OPTION("group", 'g', ARG_U32, "G", "--shape: weights per scale (default 32)", group),
@@ -24,12 +32,13 @@ static const struct arg bench_args[] = {
   OPTION("context", 'c', ARG_U32, "LEN", "attention reads LEN slots (default 1024)", context),
   OPTION("x", 0, ARG_TEXT, "TYPE", "type of x and q: f32, f16 or bf16 (default bf16)", x),
   OPTION("y", 0, ARG_TEXT, "TYPE", "type of the results: f32, f16 or bf16 (default bf16)", y),
-  OPTION("time", 0, ARG_DOUBLE, "SECONDS", "how long to measure (default 0.7 an operation, 4 a --gguf token)", seconds),
+  OPTION("time", 0, ARG_DOUBLE, "SECONDS",
+         "how long to measure (default 0.7 an operation, 0.3 with --sdpa, 4 a --gguf token)", seconds),
   OPTION("mode", 0, ARG_TEXT, "MODE", "CUDA: calls from a graph, plain (one by one) or both (default graph)", mode),
   OPTION("calls", 0, ARG_U32, "N", "CUDA: at least so many calls in one graph (default 96, 24 of 256 MiB and more)",
          calls),
-  OPTION("rotate", 0, ARG_U32, "MB", "CUDA: go through this much of weights (default 3 times the L2, at least 150)",
-         rotate),
+  OPTION("rotate", 0, ARG_U32, "MB",
+         "CUDA: go through this much of weights or KV (default 3 times the L2, at least 150)", rotate),
   OPTION("threads", 't', ARG_U32, "N", "threads of the CPU device (default: WEIR_THREADS, else all)", threads),
   OPTION("device", 'd', ARG_TEXT, "NAME", "device to measure on (default cpu)", device),
   OPTION("json", 0, ARG_FLAG, NULL, "print one JSON document", json),
@@ -68,7 +77,7 @@ static bool understand(bench_options *options, char *error, size_t size) {
   if (!words_value(types, "--x", options->x, &options->x_type, error, size)) return false;
   if (!words_value(types, "--y", options->y, &options->y_type, error, size)) return false;
   if (!options->gguf && !options->shape && !options->sdpa)
-    snprintf(error, size, "say what to measure: --gguf FILE, --shape SHAPE or --sdpa HQ:HKV:D:LEN");
+    snprintf(error, size, "say what to measure: --gguf FILE, --shape SHAPE or --sdpa SHAPES");
   else if (options->gguf && (options->shape || options->sdpa))
     snprintf(error, size, "--gguf measures a whole token by itself; leave %s out",
              options->shape ? "--shape" : "--sdpa");
@@ -82,6 +91,8 @@ static bool understand(bench_options *options, char *error, size_t size) {
   else if (options->calls > 65536 || (options->rotate > 1000000 && options->rotate != UINT32_MAX))
     snprintf(error, size, options->calls > 65536 ? "--calls %u: at most 65536" : "--rotate %u: at most 1000000",
              options->calls > 65536 ? options->calls : options->rotate);
+  else if (!bench_sweep_understand(options, error, size))
+    return false;
   else if (options->seconds < 0 || options->seconds > 86400)
     snprintf(error, size, "--time %g: seconds from 0 to 86400", options->seconds);
   if (!options->gguf && !options->group) options->group = 32;
@@ -89,7 +100,8 @@ static bool understand(bench_options *options, char *error, size_t size) {
 }
 
 int cmd_bench(int argc, char **argv) {
-  bench_options options = {.device = "cpu", .x = "bf16", .y = "bf16", .rows = 1, .context = 1024, .rotate = UINT32_MAX};
+  bench_options options = {.device = "cpu", .x = "bf16", .y = "bf16", .rows = 1, .context = 1024, .queries = 1,
+                           .rotate = UINT32_MAX};
   bench bench;
   char error[400];
   int first, result = args_parse(&bench_command, argc, argv, &options, &first);

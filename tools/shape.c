@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "suggest.h"
+
 #define COUNT(table) (sizeof table / sizeof table[0])
 
 static const model_matrix gemma4_31b[] = {
@@ -107,4 +109,90 @@ bool shape_parse_sdpa(const char *text, uint32_t *out_q_heads, uint32_t *out_kv_
   *out_head_dim = value[2];
   *out_kv_len = value[3];
   return true;
+}
+
+static const sdpa_shape sdpa_shapes[] = {
+  {"gemma-sliding", 32, 16, 256, 0},
+  {"gemma-full", 32, 4, 512, 0},
+  {"qwen", 16, 2, 256, 0},
+  {"d128", 32, 16, 128, 0},
+};
+
+/* The part of a list that starts at *at, in `out`; *at moves behind its comma, or to
+ * null after the last part. */
+static void take_part(const char **at, char *out, size_t size) {
+  size_t length = strcspn(*at, ",");
+  snprintf(out, size, "%.*s", (int)length, *at);
+  *at = (*at)[length] == ',' ? *at + length + 1 : NULL;
+}
+
+static bool parse_sdpa_part(const char *text, sdpa_shape *out, char *error, size_t error_size) {
+  const char *names[COUNT(sdpa_shapes) + 1] = {"all"}, *near;
+  uint32_t value[4];
+  int count = parse_list(text, ':', 3, 4, value);
+
+  for (size_t i = 0; i < COUNT(sdpa_shapes); i++) {
+    names[i + 1] = sdpa_shapes[i].name;
+    if (strcmp(text, sdpa_shapes[i].name) != 0) continue;
+    *out = sdpa_shapes[i];
+    return true;
+  }
+  if (count && value[0] % value[1] == 0) {
+    *out = (sdpa_shape){.q_heads = value[0], .kv_heads = value[1], .head_dim = value[2]};
+    snprintf(out->name, sizeof out->name, "%u:%u:%u", value[0], value[1], value[2]);
+    if (count == 4) out->kv_len = value[3];
+    return true;
+  }
+  near = count ? NULL : suggest_nearest(text, names, COUNT(names));
+  if (count)
+    snprintf(error, error_size, "--sdpa %s: %u query heads are not a multiple of %u KV heads", text, value[0],
+             value[1]);
+  else
+    snprintf(error, error_size,
+             "--sdpa \"%s\" is not gemma-sliding, gemma-full, qwen, d128 or all, and not HQ:HKV:D or HQ:HKV:D:LEN with "
+             "whole numbers from 1, such as 32:8:128 (query heads, KV heads, head dimension)%s%s%s",
+             text, near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+  return false;
+}
+
+size_t shape_parse_sdpa_list(const char *text, sdpa_shape *out_shapes, size_t most, char *error, size_t error_size) {
+  size_t used = 0;
+  while (text) {
+    char part[64];
+    size_t wanted;
+    take_part(&text, part, sizeof part);
+    wanted = strcmp(part, "all") == 0 ? COUNT(sdpa_shapes) : 1;
+    if (used + wanted > most) {
+      snprintf(error, error_size, "--sdpa: more than %zu shapes; measure them in several runs", most);
+      return 0;
+    }
+    if (wanted > 1) memcpy(out_shapes + used, sdpa_shapes, sizeof sdpa_shapes);
+    else if (!parse_sdpa_part(part, &out_shapes[used], error, error_size)) return 0;
+    used += wanted;
+  }
+  return used;
+}
+
+size_t shape_parse_lengths(const char *text, uint32_t *out_lengths, size_t most, char *error, size_t error_size) {
+  size_t used = 0;
+  while (text) {
+    char part[64], *dots;
+    uint32_t from, to;
+    take_part(&text, part, sizeof part);
+    dots = strstr(part, "..");
+    if (dots) *dots = '\0';
+    if (!parse_list(part, ',', 1, 1, &from) || !parse_list(dots ? dots + 2 : part, ',', 1, 1, &to) || to < from) {
+      snprintf(error, error_size, "--kv \"%s%s%s\" is neither a number from 1 nor a range such as 64..131072", part,
+               dots ? ".." : "", dots ? dots + 2 : "");
+      return 0;
+    }
+    for (uint64_t length = from; length <= to; length *= 2) {
+      if (used == most) {
+        snprintf(error, error_size, "--kv: more than %zu lengths; measure them in several runs", most);
+        return 0;
+      }
+      out_lengths[used++] = (uint32_t)length;
+    }
+  }
+  return used;
 }

@@ -38,6 +38,18 @@ const model_shape *model_shape_find(const char *name);
  * sentence in error. */
 bool shape_parse_matvec(const char *text, uint32_t *out_n, uint32_t *out_k, uint32_t *out_m, char *error,
                         size_t error_size);
+/* An attention of `weir bench --sdpa`. */
+typedef struct sdpa_shape {
+  char name[32]; /* "gemma-full", or "32:4:512" */
+  uint32_t q_heads, kv_heads, head_dim;
+  uint32_t kv_len; /* 0: not said here */
+} sdpa_shape;
+
+/* Names, "HQ:HKV:D" and "HQ:HKV:D:LEN" with commas between them, or "all" names. The
+ * number of shapes; 0 and a sentence in error when the text is none, or more than `most`. */
+size_t shape_parse_sdpa_list(const char *text, sdpa_shape *out_shapes, size_t most, char *error, size_t error_size);
+/* "LEN" and "A..B" (A, 2A, 4A ... up to B) with commas between them; as above. */
+size_t shape_parse_lengths(const char *text, uint32_t *out_lengths, size_t most, char *error, size_t error_size);
 /* "HQ:HKV:D:LEN" */
 bool shape_parse_sdpa(const char *text, uint32_t *out_q_heads, uint32_t *out_kv_heads, uint32_t *out_head_dim,
                       uint32_t *out_kv_len, char *error, size_t error_size);
