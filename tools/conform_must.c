@@ -8,6 +8,7 @@
 enum level {
   LEVEL_CORE,        /* what every plugin with the operation must do */
   LEVEL_NO_EXACT,    /* everything but WEIR_ACT_EXACT */
+  LEVEL_ONE_HALF,    /* q, k and v all bf16 or all f16 */
   LEVEL_EVERYTHING
 };
 
@@ -20,6 +21,8 @@ static const struct {
     {"cpu", LEVEL_NO_EXACT, 1},
     {"cuda-dp4a", LEVEL_NO_EXACT, 1},
     {"cuda-dp4a-scalar", LEVEL_NO_EXACT, 1},
+    {"cuda-sdpa-split", LEVEL_ONE_HALF, 0},
+    {"cuda-sdpa-standard", LEVEL_ONE_HALF, 0},
 };
 
 static int in_matvec_core(const struct matvec_case *item) {
@@ -45,7 +48,9 @@ int conform_must(const char *plugin, const struct conform_case *item) {
     }
   }
   if (item->op == WEIR_OP_SDPA) {
-    return level != LEVEL_CORE || in_sdpa_core(&item->u.sdpa);
+    const weir_sdpa_desc *desc = &item->u.sdpa.desc;
+    return level == LEVEL_ONE_HALF ? desc->q_type == desc->kv_type && desc->q_type != WEIR_F32
+                                   : level != LEVEL_CORE || in_sdpa_core(&item->u.sdpa);
   }
   switch (level) {
     case LEVEL_EVERYTHING:

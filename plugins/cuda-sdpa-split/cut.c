@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Which kernels serve, and into how many splits the slots are cut at most. Into how many
+ * they are cut in fact, the kernel decides from kv_len. */
+
+#include "sdpa.h"
+
+enum {
+  SHARED_UNKNOWN = 99 * 1024, /* the least of all devices served */
+  SPLITS_UNKNOWN = 8,         /* where the number of multiprocessors is not told */
+  SPLITS_PAY_FROM = 32768     /* slots * dimensions of a KV head */
+};
+
+static uint32_t dim_of(uint32_t head_dim) {
+  return head_dim <= 64 ? 64 : head_dim <= 128 ? 128 : head_dim <= 256 ? 256 : 512;
+}
+
+static struct sdpa_kernel tile_kernel(uint32_t dim, uint32_t rows, uint32_t available) {
+  uint32_t fixed = SDPA_TILE_FIXED(dim, rows), buffer = SDPA_TILE_BUFFER(dim);
+  uint32_t buffers = available > fixed ? (available - fixed) / buffer : 0;
+  if (buffers < SDPA_BUFFERS_LEAST) {
+    return (struct sdpa_kernel){0};
+  }
+  buffers = buffers < SDPA_BUFFERS_MOST ? buffers : SDPA_BUFFERS_MOST;
+  return (struct sdpa_kernel){rows, SDPA_TILE_THREADS, buffers, fixed + buffers * buffer};
+}
+
+#ifdef WEIR_SDPA_STANDARD
+static struct sdpa_kernel prefill_kernel(const weir_sdpa_desc *desc, uint32_t dim, uint32_t available) {
+  if (dim > 256 || desc->mask != WEIR_MASK_NONE || desc->softcap != 0 || !(desc->scale > 0) ||
+      SDPA_PREFILL_SHARED(dim) > available) {
+    return (struct sdpa_kernel){0};
+  }
+  return (struct sdpa_kernel){SDPA_PREFILL_ROWS(dim), SDPA_PREFILL_THREADS, 0, SDPA_PREFILL_SHARED(dim)};
+}
+#endif
+
+int sdpa_shape_make(const weir_device_info *device, const weir_sdpa_desc *desc, struct sdpa_shape *out_shape) {
+  struct sdpa_shape shape = {
+      .group = desc->q_heads / desc->kv_heads, .dim = dim_of(desc->head_dim), .sm_count = device->sm_count};
+  uint32_t available = device->smem_per_block ? device->smem_per_block : SHARED_UNKNOWN;
+  shape.kernel[SDPA_FEW] = tile_kernel(shape.dim, 16, available);
+  shape.kernel[SDPA_MORE] = tile_kernel(shape.dim, SDPA_ROWS_MANY(shape.dim), available);
+#ifdef WEIR_SDPA_STANDARD
+  shape.kernel[SDPA_MANY] = prefill_kernel(desc, shape.dim, available);
+#endif
+  *out_shape = shape;
+  return shape.kernel[SDPA_FEW].rows ? 0 : -1;
+}
+
+static enum sdpa_class class_for(const struct sdpa_shape *shape, uint32_t rows) {
+  const struct sdpa_kernel *kernel = shape->kernel;
+  if (kernel[SDPA_MANY].rows && rows > kernel[SDPA_MORE].rows) {
+    return SDPA_MANY;
+  }
+  return kernel[SDPA_MORE].rows && rows > kernel[SDPA_FEW].rows ? SDPA_MORE : SDPA_FEW;
+}
+
+/* A multiprocessor holds one block, and a block takes as long as its share of the slots.
+ * So `splits` take waves / splits, a wave begun being a wave paid for. Of equals, the
+ * fewest: they leave less to merge. */
+static uint32_t splits_for(uint32_t sm_count, uint64_t tiles) {
+  if (!sm_count) {
+    return SPLITS_UNKNOWN;
+  }
+  if (tiles >= 4ull * sm_count) {
+    return 1;
+  }
+  uint32_t most = (uint32_t)(2 * sm_count / tiles) + 1, best = 1;
+  double best_cost = 0;
+  for (uint32_t splits = 1; splits <= most; splits++) {
+    double cost = (double)((tiles * splits + sm_count - 1) / sm_count) / splits;
+    if (splits == 1 || cost < 0.99 * best_cost) {
+      best = splits;
+      best_cost = cost;
+    }
+  }
+  return best;
+}
+
+struct sdpa_cut sdpa_cut_for(const struct sdpa_shape *shape, const weir_sdpa_desc *desc, uint32_t q_len) {
+  uint32_t rows = q_len * shape->group;
+  struct sdpa_cut cut = {.class = class_for(shape, rows), .splits = 1};
+  uint32_t tile_rows = shape->kernel[cut.class].rows;
+  cut.row_tiles = (rows + tile_rows - 1) / tile_rows;
+#ifndef WEIR_SDPA_STANDARD
+  uint64_t tiles = (uint64_t)desc->batch * desc->kv_heads * cut.row_tiles;
+  cut.splits = splits_for(shape->sm_count, tiles);
+  if (cut.splits > 1) {
+    cut.workspace = tiles * cut.splits * tile_rows * (desc->head_dim + 2) * sizeof(float);
+  }
+#else
+  (void)splits_for;
+  (void)desc;
+#endif
+  return cut;
+}
+
+/* What serves q_len queries must serve fewer, which may be cut into more splits. */
+uint64_t sdpa_workspace(const struct sdpa_shape *shape, const weir_sdpa_desc *desc, uint32_t q_len) {
+  uint64_t most = 0;
+  for (uint32_t queries = 1; queries <= q_len; queries++) {
+    struct sdpa_cut cut = sdpa_cut_for(shape, desc, queries);
+    most = cut.workspace > most ? cut.workspace : most;
+    if (cut.splits == 1) {
+      break; /* so are all longer calls */
+    }
+  }
+  return most;
+}
+
+/* Splits cost a second launch, 1.5 us on an H100, and save most of the time of one block
+ * that reads a whole KV head. Measured there (us, split and standard):
+ *                  64 slots     128 slots    256 slots
+ *   32:16 of 256   5.8  4.2     5.8  5.4     6.6   8.6
+ *   16:2 of 256    5.2  4.0     5.3  5.5     5.3   8.6
+ *   32:16 of 128   5.6  4.0     5.7  4.5     6.0   6.2
+ *   32:4 of 512    6.5  6.4     6.7  9.9     6.9  17.0 */
+uint32_t sdpa_splits_that_pay(const struct sdpa_shape *shape, const weir_sdpa_desc *desc) {
+  uint32_t slots = desc->kv_len_hint ? desc->kv_len_hint : desc->kv_capacity;
+  uint32_t rows = desc->q_len_max * shape->group, tile_rows = SDPA_ROWS_MANY(shape->dim);
+  if (desc->window && desc->window < slots) {
+    slots = desc->window;
+  }
+  if ((uint64_t)slots * desc->head_dim < SPLITS_PAY_FROM || rows > tile_rows) {
+    return 1;
+  }
+  return splits_for(shape->sm_count, (uint64_t)desc->batch * desc->kv_heads);
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+
+/* What the files of cuda-sdpa-split share. With WEIR_SDPA_STANDARD the same sources are
+ * cuda-sdpa-standard, which never cuts the slots. */
+#ifndef CUDA_SDPA_H
+#define CUDA_SDPA_H
+
+#include <weir/plugin.h>
+
+#include "sdpa_args.h"
+
+/* The kernels: for tiles of 16 rows, and of 32 or 64 (ptx/sdpa_tile.cuh), and of many
+ * (ptx/sdpa_prefill.cuh), which is cuda-sdpa-standard's. */
+enum sdpa_class { SDPA_FEW, SDPA_MORE, SDPA_MANY, SDPA_CLASSES };
+
+/* One of them for a descriptor on a device; rows is 0 where it does not serve or fit. */
+struct sdpa_kernel {
+  uint32_t rows;    /* of a tile: a power of two */
+  uint32_t threads; /* of a block */
+  uint32_t buffers; /* for tiles of K and V */
+  uint32_t shared;  /* bytes */
+};
+
+/* What a descriptor comes to on a device. */
+struct sdpa_shape {
+  uint32_t group; /* query heads of a KV head */
+  uint32_t dim;   /* of the kernels: head_dim rounded up to 64, 128, 256 or 512 */
+  uint32_t sm_count;
+  struct sdpa_kernel kernel[SDPA_CLASSES];
+};
+
+/* How one call is cut. */
+struct sdpa_cut {
+  enum sdpa_class class;
+  uint32_t row_tiles;
+  uint32_t splits;    /* at most */
+  uint64_t workspace; /* bytes */
+};
+
+/* 0, or the descriptor's shape does not fit into this much shared memory. */
+int sdpa_shape_make(const weir_device_info *device, const weir_sdpa_desc *desc, struct sdpa_shape *out_shape);
+struct sdpa_cut sdpa_cut_for(const struct sdpa_shape *shape, const weir_sdpa_desc *desc, uint32_t q_len);
+/* Of calls with up to so many queries. */
+uint64_t sdpa_workspace(const struct sdpa_shape *shape, const weir_sdpa_desc *desc, uint32_t q_len);
+/* How many splits pay for calls of q_len_max queries with as many slots as are usual; 1: none. */
+uint32_t sdpa_splits_that_pay(const struct sdpa_shape *shape, const weir_sdpa_desc *desc);
+
+extern const weir_sdpa_vtable cuda_sdpa_vtable;
+
+#endif
