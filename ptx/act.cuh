@@ -135,8 +135,7 @@ DEVICE void quantize_rows_vector(const void *x, uint8_t *act, uint32_t k, uint32
   wait_for_previous_kernel();
   bool inside = sixteen < kpad / 16;
   float value[16];
-  // Threads outside load too, so that the last warp takes the wide path only.
-  load_values<16>(x, (uint64_t)m * k, inside ? 16 * sixteen : 0, k, x_type, value);
+  load_values<16>(x, (uint64_t)m * k, inside ? 16 * sixteen : k, k, x_type, value);
   uint32_t most = largest_bits<16>(value);
   uint32_t other = shuffle_xor(most, 1);
   block_scale scale = scale_of(other > most ? other : most);
@@ -165,7 +164,7 @@ DEVICE void quantize_rows_scalar(const void *x, uint8_t *act, uint32_t k, uint32
   wait_for_previous_kernel();
   bool inside = block < kpad / 32;
   float value[4];
-  load_values<4>(x, (uint64_t)m * k, inside ? 32 * block + 4 * part : 0, k, x_type, value);
+  load_values<4>(x, (uint64_t)m * k, inside ? 32 * block + 4 * part : k, k, x_type, value);
   uint32_t most = largest_bits<4>(value);
   UNROLL for (int mask = 1; mask < 8; mask *= 2) {
     uint32_t other = shuffle_xor(most, mask);
