@@ -16,6 +16,13 @@
 
 #include "sdpa_block.cuh"
 
+// Of 128 dimensions, steps of q k that are unrolled: what leaves registers.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+enum { STEPS_OF_128 = 4 };
+#else
+enum { STEPS_OF_128 = 1 };
+#endif
+
 template <int dim>
 struct prefill_memory {
   enum {
@@ -46,7 +53,8 @@ DEVICE void attend_many(const sdpa_kernel_args &a) {
     pitch = memory::pitch,
     own16 = memory::rows / 16 / SDPA_PREFILL_WARPS, // 16s of rows of a warp
     groups = slots / 8,
-    steps_at_once = dim == 128 ? 1 : 4, // of D, in q k: as many as leave registers
+    steps_at_once = dim == 128 ? STEPS_OF_128 : 4, // of D, in q k
+    is_lazy = own16 == 2,
     columns = dim / 8
   };
   allow_next_kernel();
@@ -56,7 +64,9 @@ DEVICE void attend_many(const sdpa_kernel_args &a) {
     NO_UNROLL for (uint32_t row = warp; row < 2 * slots; row += SDPA_PREFILL_WARPS)
       NO_UNROLL for (uint32_t d = a.head_dim + 2 * lane; d < dim; d += 64)
         *(uint32_t *)(shared + memory::k_at + row * pitch + 2 * d) = 0;
-  row_tile rows = rows_of_tile(a, block_z(), block_y(), a.row_tiles - 1 - block_x()); // the longest first
+  // The longest first, of all KV heads, so that the last to start are short.
+  uint32_t index = block_x() / a.kv_heads, kv_head = block_x() - index * a.kv_heads;
+  row_tile rows = rows_of_tile(a, block_z(), kv_head, a.row_tiles - 1 - index);
   if (a.kv_len_device) wait_for_previous_kernel();
   cut_slots(a, rows);
   // Rows r and r + 8 of each 16 of this warp are this lane's.
@@ -161,12 +171,12 @@ DEVICE void attend_many(const sdpa_kernel_args &a) {
         largest = max_f32(largest, shuffle_xor(largest, 1));
         largest = mul_rn(max_f32(largest, shuffle_xor(largest, 2)), a.scale);
         float before = most[2 * i + h];
-        bool is_its = largest > add_rn(before, 8.0f);
+        bool is_its = largest > add_rn(before, is_lazy ? 8.0f : 0.0f);
         if (is_its) most[2 * i + h] = largest;
         rescale[h] = is_its ? exp2_fast(add_rn(before, -largest)) : 1.0f;
         is_rescaled = is_rescaled || is_its;
       }
-      if (warp_any(is_rescaled))
+      if (!is_lazy || warp_any(is_rescaled))
         UNROLL for (int h = 0; h < 2; h++) {
           total[2 * i + h] = mul_rn(total[2 * i + h], rescale[h]);
           UNROLL for (int j = 0; j < columns; j++)

@@ -78,9 +78,9 @@ static void score(void *state, const weir_device_info *device, const weir_sdpa_d
     weir_score_set(out, 0, "batch %u and %u KV heads; at most %d each fit into a launch", desc->batch, desc->kv_heads,
                    HEADS_MOST);
   } else if (desc->kv_capacity > SLOTS_MOST ||
-             (uint64_t)desc->q_len_max * (desc->q_heads / desc->kv_heads) > SLOTS_MOST) {
-    weir_score_set(out, 0, "%u slots, %u queries of %u heads a KV head; the kernels count to %d", desc->kv_capacity,
-                   desc->q_len_max, desc->q_heads / desc->kv_heads, SLOTS_MOST);
+             (uint64_t)desc->q_len_max * desc->q_heads > SLOTS_MOST) {
+    weir_score_set(out, 0, "%u slots, %u queries of %u heads; the kernels count to %d", desc->kv_capacity,
+                   desc->q_len_max, desc->q_heads, SLOTS_MOST);
   } else if (sdpa_shape_make(device, desc, &shape)) {
     weir_score_set(out, 0, "%u bytes of shared memory in a block; head dimension %u needs %u", device->smem_per_block,
                    desc->head_dim,
@@ -225,6 +225,10 @@ static weir_status sdpa(const weir_plugin_plan *self, const weir_sdpa_args *args
       .block = {self->shape.kernel[cut.class].threads, 1, 1},
       .shared_bytes = self->shape.kernel[cut.class].shared,
   };
+  if (cut.class == SDPA_MANY) { /* KV heads side by side: see ptx/sdpa_prefill.cuh */
+    launch.grid[0] *= desc->kv_heads;
+    launch.grid[1] = 1;
+  }
   weir_status status = self->host->kernel_launch(self->host, self->attend[cut.class], &launch, params, stream);
   if (status == WEIR_OK && cut.splits > 1) {
     uint32_t slices = (desc->head_dim + MERGE_SLICE - 1) / MERGE_SLICE;
