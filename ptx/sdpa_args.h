@@ -42,7 +42,7 @@ enum { SDPA_PREFILL_SLOTS = 64, SDPA_PREFILL_WARPS = 4, SDPA_PREFILL_THREADS = 3
   ((SDPA_PREFILL_COPIED(dim) > SDPA_PREFILL_SUMS(dim) ? SDPA_PREFILL_COPIED(dim) : SDPA_PREFILL_SUMS(dim)) + \
    17 * SDPA_PREFILL_ROWS(dim) + 64)
 
-/* n / d = n * multiplier >> 32 + shift, for n below 2^31. */
+/* n / d = n * multiplier >> 31 + shift, for n below 2^31. */
 struct sdpa_divisor {
   uint32_t value, multiplier, shift;
 };

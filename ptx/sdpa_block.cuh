@@ -14,6 +14,14 @@ DEVICE void multiply(float *c, const uint32_t *a, uint32_t b0, uint32_t b1) {
     mma_f16(c, a, b0, b1);
 }
 
+// In f16 a weight below 2^-14 loses bits, and below 2^-25 it is 0, so that many small ones
+// would be missing from the sums that the total counts. So weights are 2^lift times as
+// large; `most` is what they may exceed 1 by already, as a power of two.
+template <bool is_bf16>
+DEVICE float lift_of(float most) {
+  return is_bf16 ? 0.0f : 14.0f - most;
+}
+
 // `count` rows of head_dim halves into shared memory, and zeros up to `rows` rows.
 // Of a row, one warp copies all, or several rows at once where they are short.
 template <int dim>

@@ -41,8 +41,8 @@ DEVICE bool exact_score(const sdpa_kernel_args &a, const exact_row &row, int slo
   return true;
 }
 
-// A warp's work: lane l gets sums of elements d0 + l, d0 + 32 + l, ...; most is the largest
-// score. Only some elements at a time, so that this seldom used code asks for few registers.
+// A warp's work: lane l gets sums of elements d0 + l, d0 + 32 + l, ...; most is what was
+// subtracted from scores. Only some elements at a time, so that this seldom used code asks for few registers.
 enum { EXACT_AT_ONCE = 4, EXACT_SLICE = 32 * EXACT_AT_ONCE };
 
 template <bool is_bf16>
@@ -60,7 +60,7 @@ DEVICE void attend_exactly(const sdpa_kernel_args &a, const exact_row &row, uint
           most = max_f32(most, score);
           continue;
         }
-        float weight = exp2_fast(add_rn(score, -most));
+        float weight = exp2_fast(add_rn(add_rn(score, -most), -31.0f)); // so that no sum of numbers overflows
         const uint16_t *v = row.v + slot * a.v_stride[2];
         UNROLL for (int i = 0; i < EXACT_AT_ONCE; i++) {
           uint32_t d = d0 + lane + 32 * i;
@@ -70,7 +70,7 @@ DEVICE void attend_exactly(const sdpa_kernel_args &a, const exact_row &row, uint
       }
     }
   }
-  *out_most = most;
+  *out_most = add_rn(most, 31.0f);
   *out_total = total;
 }
 

@@ -183,7 +183,7 @@ DEVICE void attend_many(const sdpa_kernel_args &a) {
             UNROLL for (int e = 2 * h; e < 2 * h + 2; e++) sums[i][j][e] = mul_rn(sums[i][j][e], rescale[h]);
         }
       UNROLL for (int h = 0; h < 2; h++) {
-        float base = base_of(most[2 * i + h]), sum = 0.0f;
+        float base = base_of(most[2 * i + h]) - lift_of<is_bf16>(is_lazy ? 8.0f : 0.0f), sum = 0.0f;
         UNROLL for (int g = 0; g < groups; g++)
           UNROLL for (int e = 2 * h; e < 2 * h + 2; e++) {
             dot[i][g][e] = exp2_fast(fma_rn(dot[i][g][e], a.scale, -base));
@@ -228,6 +228,8 @@ DEVICE void attend_many(const sdpa_kernel_args &a) {
   const partial_place nowhere = {0, 0};
   NO_UNROLL for (uint32_t row = first; row < first + 16 * own16 && row < rows.count; row++) {
     bool is_bad = store_row(a, rows, row, shared + row * memory::sums_pitch, most_of[row], total_of[row], false, nowhere, lane);
+    // What rounds off such a maximum is not small against 1; weights may have vanished.
+    is_bad = is_bad || (is_finite(most_of[row]) && !(most_of[row] < 1048576.0f && most_of[row] > -1048576.0f));
     if (lane == 0) bad[row] = is_bad;
   }
   warp_barrier();

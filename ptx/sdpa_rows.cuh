@@ -134,12 +134,16 @@ DEVICE int64_t mask_row(const sdpa_kernel_args &a, const row_tile &t, const row_
 
 // ---- Scores -------------------------------------------------------------------
 
-// From q.k to the score in units of log2. 1 - 2 / (e^2x + 1) is tanh x to 2^-22.
+// From q.k to the score in units of log2. Of the two formulas for tanh the first has its
+// error, 2^-22, times the softcap; near 0 the series has it times the score.
 DEVICE float score_of(const sdpa_kernel_args &a, float dot) {
   float x = mul_rn(dot, a.scale);
   if (a.softcap == 0.0f) return x;
-  float e = exp2_fast(mul_rn(div_rn(x, a.softcap), 2.0f * LOG2_E));
-  return mul_rn(mul_rn(a.softcap, add_rn(1.0f, -div_rn(2.0f, add_rn(e, 1.0f)))), LOG2_E);
+  float y = div_rn(x, a.softcap), y2 = mul_rn(y, y);
+  float e = exp2_fast(mul_rn(y, 2.0f * LOG2_E));
+  float capped = mul_rn(a.softcap, add_rn(1.0f, -div_rn(2.0f, add_rn(e, 1.0f))));
+  float series = fma_rn(fma_rn(fma_rn(y2, -17.0f / 315.0f, 2.0f / 15.0f), y2, -1.0f / 3.0f), y2, 1.0f);
+  return mul_rn(y2 < 1.0f / 64.0f ? mul_rn(x, series) : capped, LOG2_E);
 }
 
 // What a maximum is taken for where it is subtracted: -Inf - -Inf must not come up.

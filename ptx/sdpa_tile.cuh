@@ -275,8 +275,9 @@ DEVICE void attend_tile(const sdpa_kernel_args &a) {
       }
       UNROLL for (int i = 0; i < groups; i++) {
         UNROLL for (int h = 0; h < 2; h++) {
-          float first = exp2_fast(add_rn(dot[i][0][2 * h], -base_of(most[h])));
-          float second = exp2_fast(add_rn(dot[i][0][2 * h + 1], -base_of(most[h])));
+          float base = base_of(most[h]) - lift_of<is_bf16>(0.0f);
+          float first = exp2_fast(add_rn(dot[i][0][2 * h], -base));
+          float second = exp2_fast(add_rn(dot[i][0][2 * h + 1], -base));
           total[h] = add_rn(total[h], add_rn(first, second));
           uint8_t *to = shared + memory::weights_at + (r + 8 * h) * weights_pitch + 16 * (share + shares * i) + 4 * (lane % 4);
           *(uint32_t *)to = is_bf16 ? pack_bf16(first, second) : pack_f16(first, second);
@@ -322,7 +323,7 @@ DEVICE void attend_tile(const sdpa_kernel_args &a) {
     total[i] = add_rn(total[i], shuffle_xor(total[i], 2));
     if (half == 0 && lane % 4 == 0) {
       total_of[share * memory::rows + r + 8 * i] = total[i];
-      if (share == 0) most_of[r + 8 * i] = most[i];
+      if (share == 0) most_of[r + 8 * i] = most[i] - lift_of<is_bf16>(0.0f);
     }
   }
   partial_place place = {0, 0};

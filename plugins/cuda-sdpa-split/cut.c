@@ -7,7 +7,8 @@
 
 enum {
   SHARED_UNKNOWN = 99 * 1024, /* the least of all devices served */
-  SPLITS_UNKNOWN = 8,         /* where the number of multiprocessors is not told */
+  SM_COUNT_UNKNOWN = 64,
+  TILES_ENOUGH = 4,           /* a multiprocessor: more are not split */
   SPLITS_PAY_FROM = 32768     /* slots * dimensions of a KV head */
 };
 
@@ -37,7 +38,7 @@ static struct sdpa_kernel prefill_kernel(const weir_sdpa_desc *desc, uint32_t di
 
 int sdpa_shape_make(const weir_device_info *device, const weir_sdpa_desc *desc, struct sdpa_shape *out_shape) {
   struct sdpa_shape shape = {
-      .group = desc->q_heads / desc->kv_heads, .dim = dim_of(desc->head_dim), .sm_count = device->sm_count};
+      .group = desc->q_heads / desc->kv_heads, .dim = dim_of(desc->head_dim), .sm_count = device->sm_count ? device->sm_count : SM_COUNT_UNKNOWN};
   uint32_t available = device->smem_per_block ? device->smem_per_block : SHARED_UNKNOWN;
   shape.kernel[SDPA_FEW] = tile_kernel(shape.dim, 16, available);
   shape.kernel[SDPA_MORE] = tile_kernel(shape.dim, SDPA_ROWS_MANY(shape.dim), available);
@@ -60,10 +61,7 @@ static enum sdpa_class class_for(const struct sdpa_shape *shape, uint32_t rows) 
  * So `splits` take waves / splits, a wave begun being a wave paid for. Of equals, the
  * fewest: they leave less to merge. */
 static uint32_t splits_for(uint32_t sm_count, uint64_t tiles) {
-  if (!sm_count) {
-    return SPLITS_UNKNOWN;
-  }
-  if (tiles >= 4ull * sm_count) {
+  if (tiles >= (uint64_t)TILES_ENOUGH * sm_count) {
     return 1;
   }
   uint32_t most = (uint32_t)(2 * sm_count / tiles) + 1, best = 1;
@@ -78,32 +76,42 @@ static uint32_t splits_for(uint32_t sm_count, uint64_t tiles) {
   return best;
 }
 
-struct sdpa_cut sdpa_cut_for(const struct sdpa_shape *shape, const weir_sdpa_desc *desc, uint32_t q_len) {
-  uint32_t rows = q_len * shape->group;
-  struct sdpa_cut cut = {.class = class_for(shape, rows), .splits = 1};
-  uint32_t tile_rows = shape->kernel[cut.class].rows;
-  cut.row_tiles = (rows + tile_rows - 1) / tile_rows;
+static struct sdpa_cut cut_into(const struct sdpa_shape *shape, const weir_sdpa_desc *desc, enum sdpa_class class,
+                                uint32_t row_tiles) {
+  struct sdpa_cut cut = {.class = class, .row_tiles = row_tiles, .splits = 1};
 #ifndef WEIR_SDPA_STANDARD
-  uint64_t tiles = (uint64_t)desc->batch * desc->kv_heads * cut.row_tiles;
+  uint64_t tiles = (uint64_t)desc->batch * desc->kv_heads * row_tiles;
   cut.splits = splits_for(shape->sm_count, tiles);
   if (cut.splits > 1) {
-    cut.workspace = tiles * cut.splits * tile_rows * (desc->head_dim + 2) * sizeof(float);
+    cut.workspace = tiles * cut.splits * shape->kernel[class].rows * (desc->head_dim + 2) * sizeof(float);
   }
 #else
-  (void)splits_for;
+  (void)shape;
   (void)desc;
+  (void)splits_for;
 #endif
   return cut;
 }
 
-/* What serves q_len queries must serve fewer, which may be cut into more splits. */
+struct sdpa_cut sdpa_cut_for(const struct sdpa_shape *shape, const weir_sdpa_desc *desc, uint32_t q_len) {
+  uint32_t rows = q_len * shape->group;
+  enum sdpa_class class = class_for(shape, rows);
+  uint32_t tile_rows = shape->kernel[class].rows;
+  return cut_into(shape, desc, class, (rows + tile_rows - 1) / tile_rows);
+}
+
+/* What serves q_len queries must serve fewer. How much they need rises and falls: one
+ * tile more than there are multiprocessors is cut, one less is not. So every number of
+ * tiles is asked, of each kernel that fewer queries may come to. */
 uint64_t sdpa_workspace(const struct sdpa_shape *shape, const weir_sdpa_desc *desc, uint32_t q_len) {
-  uint64_t most = 0;
-  for (uint32_t queries = 1; queries <= q_len; queries++) {
-    struct sdpa_cut cut = sdpa_cut_for(shape, desc, queries);
-    most = cut.workspace > most ? cut.workspace : most;
-    if (cut.splits == 1) {
-      break; /* so are all longer calls */
+  struct sdpa_cut longest = sdpa_cut_for(shape, desc, q_len);
+  uint64_t most = 0, enough = (uint64_t)TILES_ENOUGH * shape->sm_count;
+  for (int class = 0; class <= (int)longest.class; class++) {
+    uint32_t rows = shape->kernel[class].rows;
+    uint64_t row_tiles = rows ? ((uint64_t)q_len * shape->group + rows - 1) / rows : 0;
+    for (uint32_t tiles = 1; tiles <= row_tiles && (uint64_t)desc->batch * desc->kv_heads * tiles < enough; tiles++) {
+      struct sdpa_cut cut = cut_into(shape, desc, (enum sdpa_class)class, tiles);
+      most = cut.workspace > most ? cut.workspace : most;
     }
   }
   return most;
