@@ -280,6 +280,93 @@ START_TEST(test_list) {
 }
 END_TEST
 
+/* What the reference system's tests try, and where its kernels are wrong. */
+static const struct {
+  const char *note;
+  uint32_t least;
+} reference_cases[] = {
+    /* test_triton_sdpa.py; gqa_validation_errors is in check_plan.c */
+    {"mha-basic", 27},
+    {"mha-causal", 6},
+    {"mha-bool-mask", 3},
+    {"mha-non-pow2-head-dim", 2},
+    {"mha-non-pow2-causal", 2},
+    {"gqa-decode", 36},
+    {"gqa-decode-with-mask", 3},
+    {"gqa-short-seqlen", 9},
+    {"gqa-prefill", 5},
+    {"gqa-non-pow2-head-dim", 4},
+    {"gqa-causal-prefill", 1},
+    {"gqa-causal-decode-with-mask", 1},
+    {"gqa-batch-size", 2},
+    {"qwen35-moe-config", 1},
+    {"output-shape", 1},
+    {"custom-scale", 1},
+    {"all-masked", 1},
+    {"per-head-mask", 1},
+    {"gqa-all-masked-decode", 1},
+    {"causal-lq-ne-lkv", 1},
+    {"non-pow2-no-mask", 1},
+    /* test_triton_sdpa_nan.py */
+    {"causal-vs-eager", 1},
+    {"non-pow2-head-dim-with-bool-mask", 1},
+    {"ring-buffer-bool-mask-start0", 1},
+    {"ring-buffer-bool-mask-start100", 1},
+    {"ring-buffer-bool-mask-start374", 1},
+    {"ring-buffer-bool-mask-start750", 1},
+    {"ring-buffer-bool-mask-start812", 1},
+    {"ring-buffer-bool-mask-start1000", 1},
+    {"ring-buffer-bool-mask-start1496", 1},
+    /* test_triton_sdpa_splitk.py */
+    {"decode-basic", 39},
+    {"decode-with-mask", 1},
+    {"decode-mha", 1},
+    {"qwen35-config", 1},
+    {"split-custom-scale", 1},
+    {"cross-validate-with-sdpa", 1},
+    {"split-all-masked", 1},
+    {"lk-1", 1},
+    {"split-batch-size", 2},
+    {"split-non-pow2-head-dim", 1},
+    {"is-causal-accepted", 1},
+    {"small-query-blocks", 3},
+    {"small-query-lq-5", 1},
+    {"multi-query-implicit-causal", 1},
+    {"non-power-of-two-gqa-ratio", 1},
+    {"high-gqa-small-query-with-runtime-kv-len", 1},
+    {"runtime-kv-len-ignores-garbage-tail", 1},
+    /* Wrong there */
+    {"tile-tail-no-mask", 9},
+    {"kv-len-tail-no-mask", 9},
+    {"unified-max-overflow", 4},
+    {"unified-max-underflow", 4},
+    {"non-pow2-head-dim-above-256", 8},
+};
+
+struct note_count {
+  char ending[CASE_NAME_MAX];
+  uint32_t count;
+};
+
+static void count_note(void *user, const char *name, weir_op op, int must) {
+  struct note_count *note = user;
+  size_t length = strlen(name), ending = strlen(note->ending);
+  (void)must;
+  note->count += op == WEIR_OP_SDPA && length > ending && strcmp(name + length - ending, note->ending) == 0;
+}
+
+START_TEST(test_what_the_reference_system_tries_is_listed) {
+  struct conform_options options = {.seed = 1};
+  for (size_t i = 0; i < COUNT_OF(reference_cases); ++i) {
+    struct note_count note = {.count = 0};
+    snprintf(note.ending, sizeof note.ending, "/%s", reference_cases[i].note);
+    ck_assert_int_eq(conform_list(&options, count_note, &note), 0);
+    ck_assert_msg(note.count >= reference_cases[i].least, "%u cases are called %s, not %u", note.count,
+                  reference_cases[i].note, reference_cases[i].least);
+  }
+}
+END_TEST
+
 /* ---- Numbers ------------------------------------------------------------- */
 
 /* Every value comes back, and the midpoint of neighbours goes to the even one. */
@@ -375,6 +462,7 @@ int main(void) {
   TCase *parts = tcase_create("parts");
   tcase_set_timeout(parts, 60);
   tcase_add_test(parts, test_list);
+  tcase_add_test(parts, test_what_the_reference_system_tries_is_listed);
   tcase_add_test(parts, test_numbers);
   tcase_add_test(parts, test_closeness);
   suite_add_tcase(suite, parts);

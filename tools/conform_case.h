@@ -80,6 +80,8 @@ enum sdpa_values {
   SDPA_ORDINARY,
   SDPA_LARGE,      /* scores of +-1000 */
   SDPA_ALL_LOW,    /* all scores near -1000 */
+  SDPA_ABOVE,      /* near 150, at scale 1: e^(score - 5) overflows in f32 */
+  SDPA_BELOW,      /* near -150, at scale 1: it underflows, in every slot */
   SDPA_IDENTICAL,  /* all scores alike */
   SDPA_ONE_SLOT,   /* one slot takes all */
   SDPA_ZERO_SCALE, /* scale 0 */

@@ -23,6 +23,7 @@ static const char *const pattern_names[PATTERN_COUNT] = {
 };
 static const char *const values_names[SDPA_VALUES_COUNT] = {
     [SDPA_ORDINARY] = "ordinary",       [SDPA_LARGE] = "scores-1000",   [SDPA_ALL_LOW] = "scores-low",
+    [SDPA_ABOVE] = "scores-150",        [SDPA_BELOW] = "scores-minus-150",
     [SDPA_IDENTICAL] = "identical",     [SDPA_ONE_SLOT] = "one-slot",   [SDPA_ZERO_SCALE] = "zero-scale",
     [SDPA_HUGE_V] = "huge-v",           [SDPA_NAN_QUERY] = "nan-query", [SDPA_NAN_PARTLY] = "nan-partly",
     [SDPA_NAN_KEY] = "nan-key",
@@ -80,6 +81,8 @@ void sdpa_case_add(struct case_list *list, const struct sdpa_case *item, int qui
     desc->scale = 300 / sqrtf((float)desc->head_dim);
   } else if (item->values == SDPA_ALL_LOW) {
     desc->scale = 1000 / (float)desc->head_dim;
+  } else if (item->values == SDPA_ABOVE || item->values == SDPA_BELOW) {
+    desc->scale = 1;
   } else if (item->values == SDPA_ZERO_SCALE) {
     desc->scale = 0;
   }
@@ -292,6 +295,68 @@ static void add_values(struct case_list *list) {
   }
 }
 
+static void prefill_case(struct case_list *list, struct sdpa_case item, uint32_t flags, int quick) {
+  item.desc.flags |= flags;
+  sdpa_case_add(list, &item, quick, "prefill");
+}
+
+/* More rows of queries for each KV head than kernels for decode have in a tile. */
+static void add_prefill(struct case_list *list) {
+  static const uint32_t dims[] = {40, 64, 80, 112, 128, 192, 256, 512};
+  static const uint32_t shapes[][4] = {/* query heads, KV heads, queries, slots */
+                                       {1, 1, 65, 64},  {2, 2, 128, 128}, {2, 1, 129, 257}, {3, 1, 50, 300},
+                                       {10, 2, 27, 90}, {16, 1, 9, 200},  {4, 2, 100, 30},  {2, 1, 64, 1}};
+  for (size_t t = 0; t < 2; ++t) {
+    for (size_t i = 0; i < COUNT_OF(dims); ++i) {
+      struct sdpa_case item = sdpa_case_start(dims[i], 4, 2, 70, 150);
+      item.desc.q_type = item.desc.kv_type = item.desc.o_type = floats[t];
+      prefill_case(list, item, WEIR_SDPA_CAUSAL, dims[i] % 64 == 0 && dims[i] != 192);
+      prefill_case(list, item, 0, 0);
+    }
+    for (int values = SDPA_LARGE; values < SDPA_VALUES_COUNT; ++values) {
+      struct sdpa_case item = sdpa_case_start(t ? 64 : 128, 2, 1, 90, 100);
+      item.desc.q_type = item.desc.kv_type = item.desc.o_type = floats[t];
+      item.values = (enum sdpa_values)values;
+      prefill_case(list, item, WEIR_SDPA_CAUSAL, t == 0);
+    }
+  }
+  for (size_t i = 0; i < COUNT_OF(shapes); ++i) {
+    struct sdpa_case item = sdpa_case_start(64, shapes[i][0], shapes[i][1], shapes[i][2], shapes[i][3]);
+    prefill_case(list, item, WEIR_SDPA_CAUSAL, i == 6);
+    prefill_case(list, item, 0, 0);
+    item.desc.head_dim = 128;
+    item.desc.o_type = floats[i % COUNT_OF(floats)];
+    item.q_layout = (enum sdpa_layout)(i % SDPA_LAYOUT_COUNT);
+    item.kv_layout = (enum sdpa_layout)((i + 1) % SDPA_LAYOUT_COUNT);
+    item.o_layout = (enum sdpa_layout)(i / 2 % SDPA_LAYOUT_COUNT);
+    prefill_case(list, item, WEIR_SDPA_CAUSAL, i == 2);
+  }
+  for (size_t i = 0; i < COUNT_OF(windows); ++i) {
+    struct sdpa_case item = sdpa_case_start(64, 2, 1, 100, 260);
+    item.desc.window = windows[i];
+    prefill_case(list, item, WEIR_SDPA_CAUSAL, windows[i] == 64);
+    prefill_case(list, item, 0, 0);
+  }
+  static const int32_t lengths[][2] = {{150, 20}, {0, 65}, {-5, 1000}, {128, 129}};
+  for (size_t i = 0; i < COUNT_OF(lengths); ++i) {
+    struct sdpa_case item = sdpa_case_start(128, 4, 2, 80, 200);
+    item.desc.batch = 2;
+    item.kv_len[0] = lengths[i][0];
+    item.kv_len[1] = lengths[i][1];
+    prefill_case(list, item, WEIR_SDPA_KV_LEN | WEIR_SDPA_CAUSAL, i == 0);
+    prefill_case(list, item, WEIR_SDPA_KV_LEN, 0);
+    item.desc.window = 40;
+    prefill_case(list, item, WEIR_SDPA_KV_LEN | WEIR_SDPA_CAUSAL, 0);
+  }
+  struct sdpa_case item = sdpa_case_start(64, 4, 2, 70, 150);
+  item.desc.mask = WEIR_MASK_BOOL;
+  item.pattern = PATTERN_RANDOM;
+  prefill_case(list, item, WEIR_SDPA_CAUSAL, 0);
+  item.desc.mask = WEIR_MASK_NONE;
+  item.desc.softcap = 30;
+  prefill_case(list, item, WEIR_SDPA_CAUSAL, 0);
+}
+
 static void add_random(struct case_list *list, uint64_t seed) {
   static const uint32_t heads[][2] = {{1, 1}, {4, 4}, {4, 2}, {6, 2}, {8, 1}, {10, 2}, {5, 1}, {16, 1}};
   struct rng rng;
@@ -337,5 +402,6 @@ void sdpa_cases(struct case_list *list, uint64_t seed) {
   add_lengths(list);
   add_layouts_and_types(list);
   add_values(list);
+  add_prefill(list);
   add_random(list, seed);
 }

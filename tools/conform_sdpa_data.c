@@ -34,12 +34,18 @@ static float *draw(struct conform *c, uint64_t count, weir_type type, double dev
   return values;
 }
 
-/* All q along one direction, all k against it: every score is near -scale * D. */
-static void oppose(struct conform *c, const weir_sdpa_desc *desc, float *values, uint64_t count, weir_type type,
-                   const float *direction, double sign) {
+/* All q along one direction, all k along or against it, so that every score is near
+ * scale * D * length of q * length of k. Lengths may be negative; with `vary` they also
+ * differ from row to row. */
+static void align(struct conform *c, const weir_sdpa_desc *desc, float *values, uint64_t count, weir_type type,
+                  const float *direction, double length, int vary) {
+  double of_row = length;
   for (uint64_t i = 0; i < count; ++i) {
+    if (vary && i % desc->head_dim == 0) {
+      of_row = length * (1 + 0.01 * rng_normal(&c->rng));
+    }
     double around = 1 + 0.01 * rng_normal(&c->rng);
-    values[i] = (float)number_round(type, sign * (double)direction[i % desc->head_dim] * around);
+    values[i] = (float)number_round(type, of_row * (double)direction[i % desc->head_dim] * around);
   }
 }
 
@@ -55,13 +61,17 @@ static int make_values(struct conform *c, const struct sdpa_case *item, struct s
     return -1;
   }
   switch (item->values) {
-    case SDPA_ALL_LOW: {
+    case SDPA_ALL_LOW:
+    case SDPA_ABOVE:
+    case SDPA_BELOW: {
+      int low = item->values == SDPA_ALL_LOW;
+      double length = low ? 1 : sqrt(150 / (double)d), sign = item->values == SDPA_ABOVE ? 1 : -1;
       float direction[512];
       for (uint64_t i = 0; i < d; ++i) {
         direction[i] = rng_below(&c->rng, 2) ? 1.0f : -1.0f;
       }
-      oppose(c, desc, data->q, rows * d, desc->q_type, direction, 1);
-      oppose(c, desc, data->k, kv_rows * d, desc->kv_type, direction, -1);
+      align(c, desc, data->q, rows * d, desc->q_type, direction, length, !low);
+      align(c, desc, data->k, kv_rows * d, desc->kv_type, direction, sign * length, !low);
       break;
     }
     case SDPA_IDENTICAL:

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 
 /* What the tests of the system that weir set out to replace try, by the names they
- * have there. Its own limits (no per-head mask, no q_len != kv_len with causal) are
- * not limits here, so those cases must give numbers. */
+ * have there, and what its kernels get wrong. Its own limits (no per-head mask, no
+ * q_len != kv_len with causal, split-K for few queries and powers of two only) are not
+ * limits here, so those cases must give numbers. */
 
 #include "conform_case.h"
 
@@ -62,7 +63,7 @@ static void add_standard(struct case_list *list) {
   plain(list, "gqa-batch-size", 0, 128, 8, 2, 4, 1, 128, 0);
   plain(list, "qwen35-moe-config", 0, 256, 16, 2, 1, 1, 512, 0);
   plain(list, "causal-lq-ne-lkv", 1, 64, 4, 4, 1, 4, 64, WEIR_SDPA_CAUSAL);
-  plain(list, "tile-tail-no-mask", 1, 128, 4, 4, 1, 1, 300, 0);
+  plain(list, "output-shape", 0, 128, 8, 2, 2, 4, 128, 0);
 
   struct sdpa_case item = sdpa_case_start(256, 16, 2, 1, 256);
   item.desc.flags = WEIR_SDPA_CAUSAL;
@@ -112,6 +113,10 @@ static void add_split(struct case_list *list) {
   for (uint32_t q_len = 2; q_len <= 4; ++q_len) {
     plain(list, "small-query-blocks", 0, 128, 8, 2, 1, q_len, 512, 0);
   }
+  plain(list, "small-query-lq-5", 0, 128, 8, 2, 1, 5, 512, 0);
+  plain(list, "split-non-pow2-head-dim", 0, 96, 8, 2, 1, 1, 512, 0);
+  plain(list, "multi-query-implicit-causal", 0, 128, 8, 2, 1, 4, 512, WEIR_SDPA_CAUSAL);
+  plain(list, "cross-validate-with-sdpa", 0, 128, 8, 2, 1, 1, 1024, 0);
   plain(list, "non-power-of-two-gqa-ratio", 1, 128, 10, 2, 1, 3, 256, 0);
   plain(list, "gemma-sliding", 0, 256, 32, 16, 1, 1, 600, 0);
   plain(list, "gemma-global", 0, 512, 32, 4, 1, 1, 600, 0);
@@ -129,8 +134,47 @@ static void add_split(struct case_list *list) {
   sdpa_case_add(list, &item, 0, "runtime-kv-len-ignores-garbage-tail");
 }
 
+/* The last tile of keys takes in slots that are not there, with a score of 0. */
+static void add_tile_tails(struct case_list *list) {
+  for (size_t i = 0; i < COUNT_OF(dims); ++i) {
+    for (uint32_t q_len = 1; q_len <= 64; q_len *= q_len == 1 ? 4 : 16) {
+      int quick = dims[i] == 128 && q_len == 1;
+      plain(list, "tile-tail-no-mask", quick, dims[i], 4, 4, 1, q_len, 300, 0);
+      struct sdpa_case item = sdpa_case_start(dims[i], 4, 4, q_len, 512);
+      item.desc.flags = WEIR_SDPA_KV_LEN;
+      item.kv_len[0] = 300;
+      sdpa_case_add(list, &item, quick, "kv-len-tail-no-mask");
+    }
+  }
+}
+
+/* Weights are e^(score - 5), with no maximum taken off. */
+static void add_unified_max(struct case_list *list) {
+  static const uint32_t shapes[][4] = {/* D, query heads, KV heads, queries */
+                                       {64, 8, 2, 1}, {128, 8, 2, 4}, {256, 32, 16, 1}, {512, 32, 4, 1}};
+  for (size_t i = 0; i < COUNT_OF(shapes); ++i) {
+    struct sdpa_case item = sdpa_case_start(shapes[i][0], shapes[i][1], shapes[i][2], shapes[i][3], 600);
+    item.values = SDPA_ABOVE;
+    sdpa_case_add(list, &item, i == 1, "unified-max-overflow");
+    item.values = SDPA_BELOW;
+    sdpa_case_add(list, &item, i == 1, "unified-max-underflow");
+  }
+}
+
+/* Elements past 256 are left out of the scores and of the result. */
+static void add_wide_heads(struct case_list *list) {
+  static const uint32_t wide[] = {264, 320, 384, 504};
+  for (size_t i = 0; i < COUNT_OF(wide); ++i) {
+    plain(list, "non-pow2-head-dim-above-256", i == 0, wide[i], 8, 2, 1, 1, 300, 0);
+    plain(list, "non-pow2-head-dim-above-256", 0, wide[i], 4, 4, 1, 4, 200, WEIR_SDPA_CAUSAL);
+  }
+}
+
 void sdpa_reference_cases(struct case_list *list) {
   add_standard(list);
   add_nan(list);
   add_split(list);
+  add_tile_tails(list);
+  add_unified_max(list);
+  add_wide_heads(list);
 }

@@ -1,0 +1,50 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Attention on CUDA through the whole conformance suite on the stand-in driver: plain, in
+# a captured graph replayed with changed inputs and lengths, and with blocks in random
+# order and interleaved on the oldest device served, where the large tiles fit into shared
+# memory and where they do not. Every kernel must have been launched. A sanitizer makes
+# all this five times as slow, so there the short selection is all.
+set -u
+LC_ALL=C
+export LC_ALL
+: "${abs_top_srcdir:?names the source directory}"
+. "$abs_top_srcdir/tests/stand_in.sh"
+whole=""
+! grep -q '^CFLAGS = .*-fsanitize=' "$abs_top_builddir/Makefile" || whole=--quick
+work=$(mktemp -d "${TMPDIR:-/tmp}/weir-test-XXXXXX") || exit 99
+trap 'rm -rf "$work"' EXIT
+FAKECUDA_LOG=$work/log
+export FAKECUDA_LOG
+launched() { sed -n 's/^cuLaunchKernel.* name=\([^ ]*\).*/\1/p' "$FAKECUDA_LOG" | sort -u; }
+
+roomy=FAKECUDA_DEVICES=sm=80,sms=16 narrow=FAKECUDA_DEVICES=sm=80,sms=16,smem=99K
+for plugin in cuda-sdpa-split cuda-sdpa-standard; do
+  # shellcheck disable=SC2086
+  run -- --plugin $plugin $whole
+  run -- --plugin $plugin --graph --quick
+  run $roomy FAKECUDA_SHUFFLE=3 FAKECUDA_RESIDENT=4 -- --plugin $plugin --quick --seed 2
+  run $narrow FAKECUDA_SHUFFLE=5 FAKECUDA_RESIDENT=3 -- --plugin $plugin --quick --seed 3
+done
+launched > "$work/launched"
+sed -n 's/^\.visible \.entry \(sdpa_[a-z0-9_]*\).*/\1/p' "$WEIR_TEST_PTX"/sdpa_*.sm_80.ptx | sort -u > "$work/entries"
+[ -s "$work/entries" ] || { echo "FAILED: $WEIR_TEST_PTX has no kernel for attention"; exit 1; }
+comm -13 "$work/launched" "$work/entries" > "$work/idle" || exit 99
+if [ -z "$whole" ] && [ -s "$work/idle" ]; then
+  echo "FAILED: no case launches:" && cat "$work/idle"
+  exit 1
+fi
+
+# That the two devices have other kernels: 32 rows of 256 elements for each KV head.
+problem=sdpa/d256/h8x2-q8-kv128/bf16-bf16-bf16/ordinary/gqa-short-seqlen
+launches() { # SETTING ROWS
+  rm -f "$FAKECUDA_LOG"
+  run "$1" -- --plugin cuda-sdpa-split --filter $problem
+  launched | grep -qx "sdpa_bf16_d256_r$2" || {
+    echo "FAILED: on $1 no kernel for $2 rows was launched, but:" && launched
+    exit 1
+  }
+}
+launches $roomy 64
+launches $narrow 16
+exit 0
