@@ -65,6 +65,24 @@ DEVICE word2 load_shared_by_all(const word2 *p) {
 }
 DEVICE uint32_t load_shared_by_all(const uint32_t *p) { return *p; }
 
+// What other blocks of this launch wrote, from L2, where atomics are made.
+DEVICE word4 load_of_blocks(const word4 *p) {
+  word4 v;
+  asm volatile("ld.global.cg.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p) : "memory");
+  return v;
+}
+DEVICE uint64_t load_of_blocks(const uint64_t *p) {
+  uint64_t v;
+  asm volatile("ld.global.cg.u64 %0, [%1];" : "=l"(v) : "l"(p) : "memory");
+  return v;
+}
+// Each returns what was there before; atomic_inc counts 0, 1, ... last, 0.
+DEVICE uint32_t atomic_add(uint32_t *p, uint32_t v) { return atomicAdd(p, v); }
+DEVICE uint64_t atomic_add(uint64_t *p, uint64_t v) { return atomicAdd((unsigned long long *)p, (unsigned long long)v); }
+DEVICE uint32_t atomic_inc(uint32_t *p, uint32_t last) { return atomicInc(p, last); }
+// What the block wrote before (and a barrier) is seen by who sees what it writes from now on.
+DEVICE void device_fence() { __threadfence(); }
+
 // The same from global or shared memory alike.
 DEVICE word4 load_anywhere(const word4 *p) { return load_shared_by_all(p); }
 
@@ -84,6 +102,11 @@ DEVICE float mul_rn(float a, float b) { return __fmul_rn(a, b); }
 DEVICE float add_rn(float a, float b) { return __fadd_rn(a, b); }
 DEVICE float div_rn(float a, float b) { return __fdiv_rn(a, b); }
 DEVICE float reciprocal_rn(float a) { return __frcp_rn(a); } // the same as 1 / a, sooner
+DEVICE float reciprocal_root(float a) { // to two units in the last place
+  float r;
+  asm("rsqrt.approx.f32 %0, %1;" : "=f"(r) : "f"(a));
+  return r;
+}
 DEVICE float int_to_float(int i) { return __int2float_rn(i); }
 DEVICE int float_to_int_rn(float f) { return __float2int_rn(f); }
 DEVICE float bits_to_float(uint32_t u) { return __uint_as_float(u); }

@@ -54,6 +54,8 @@ DEVICE uint32_t load_weights(const uint32_t *p, CALLER) { return load_global(p, 
 DEVICE word4 load_shared_by_all(const word4 *p, CALLER) { return load_global(p, PLACE("load_shared_by_all")); }
 DEVICE word2 load_shared_by_all(const word2 *p, CALLER) { return load_global(p, PLACE("load_shared_by_all")); }
 DEVICE uint32_t load_shared_by_all(const uint32_t *p, CALLER) { return load_global(p, PLACE("load_shared_by_all")); }
+DEVICE word4 load_of_blocks(const word4 *p, CALLER) { return load_global(p, PLACE("load_of_blocks")); }
+DEVICE uint64_t load_of_blocks(const uint64_t *p, CALLER) { return load_global(p, PLACE("load_of_blocks")); }
 DEVICE word4 load_anywhere(const word4 *p, CALLER) { return load_aligned(p, PLACE("load_anywhere")); }
 
 template <int bytes>
@@ -75,6 +77,7 @@ DEVICE T atomic_add_any(T *p, T v, const fakecuda::place &at) {
 }
 DEVICE uint32_t atomic_add(uint32_t *p, uint32_t v, CALLER) { return atomic_add_any(p, v, PLACE("atomic_add")); }
 DEVICE int atomic_add(int *p, int v, CALLER) { return atomic_add_any(p, v, PLACE("atomic_add")); }
+DEVICE uint64_t atomic_add(uint64_t *p, uint64_t v, CALLER) { return atomic_add_any(p, v, PLACE("atomic_add")); }
 DEVICE float atomic_add(float *p, float v, CALLER) {
   fakecuda::give_way();
   float before = load_aligned(p, PLACE("atomic_add"));
@@ -110,6 +113,7 @@ DEVICE float fma_rn(float a, float b, float c) { return fmaf(a, b, c); }
 DEVICE float mul_rn(float a, float b) { return a * b; }
 DEVICE float add_rn(float a, float b) { return a + b; }
 DEVICE float div_rn(float a, float b) { return a / b; }
+DEVICE float reciprocal_root(float a) { return 1.0f / sqrtf(a); }
 DEVICE float int_to_float(int i) { return (float)i; }
 // Saturates; NaN gives 0.
 DEVICE int float_to_int_rn(float f) {
