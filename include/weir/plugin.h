@@ -297,8 +297,9 @@ typedef struct weir_matvec_info {
   uint32_t struct_size;
   uint32_t properties;
   uint64_t packed_size;  /* bytes of the packed weights */
-  uint64_t packed_tag;   /* names the packed layout: equal plugin, tag and descriptor
-                            mean that packed bytes can be exchanged or cached on disk */
+  uint64_t packed_tag;   /* names the packed layout: equal plugin, tag, size and descriptor
+                            (m_max apart) mean that packed bytes can be exchanged, such as
+                            by plans for one row and for many, or cached on disk */
   uint64_t act_tag;      /* plans of one plugin with equal nonzero act_tag, k and
                             x_type read the same act; 0: not shareable */
   weir_act act;          /* how activations are represented in fact */
