@@ -23,7 +23,6 @@ enum {
 #define SDPA_TILE_FIXED(dim, rows) \
   ((rows) * (SDPA_TILE_PITCH(dim) + SDPA_TILE_WEIGHTS_PITCH(dim)) + SDPA_TILE_TOLD(rows))
 #define SDPA_TILE_BUFFER(dim) (SDPA_TILE_SLOTS(dim) * SDPA_TILE_PITCH(dim))
-#define SDPA_TILE_SUMS(dim, rows) ((rows) * (4 * (dim) + 16)) /* where results are turned into rows */
 /* More than 3 make reading slower (H100: 3 are 1 to 5 % faster than 6): fewer requests at
  * a time are nearer to each other in memory. */
 enum { SDPA_BUFFERS_LEAST = 2, SDPA_BUFFERS_MOST = 3 };
@@ -59,12 +58,10 @@ struct sdpa_kernel_args {
   const void *q, *k, *v, *mask;
   void *o;
   float *partial;               /* workspace; null: results go to o */
-  uint32_t *next_item;          /* workspace; null: each block has one item of work */
   const int32_t *kv_len_device; /* or null */
   int64_t q_stride[3], k_stride[3], v_stride[3], o_stride[3], mask_stride[3];
   struct sdpa_divisor group;  /* query heads of a KV head */
-  struct sdpa_divisor splits; /* most that the slots of a row tile are cut into ... */
-  struct sdpa_divisor more_splits; /* ... but from more_from slots on, these */
+  struct sdpa_divisor splits; /* most that the slots of a row tile are cut into */
   uint32_t kv_heads, batch;
   uint32_t head_dim, q_len, kv_len, kv_capacity;
   uint32_t window;    /* 0: none */
@@ -78,8 +75,6 @@ struct sdpa_kernel_args {
   uint32_t tile_shift; /* of which this is the logarithm */
   uint32_t split_shift; /* a split has 2^this slots at least, where there are several */
   uint32_t buffers;   /* for tiles of K and V in shared memory */
-  uint32_t sums_at;   /* in shared memory: the buffers, or behind them */
-  uint32_t more_from;
   uint32_t reserved;
 };
 

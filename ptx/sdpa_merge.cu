@@ -16,7 +16,6 @@ KERNEL(MERGE_THREADS, sdpa_merge, const GRID_CONSTANT sdpa_kernel_args a) {
   if (a.kv_len_device) wait_for_previous_kernel();
   cut_slots(a, rows);
   wait_for_previous_kernel();
-  if (a.next_item && block_x() + block_y() + block_z() + thread_x() == 0) *a.next_item = 0; // for the next launch
   if (rows.splits <= 1) return; // there is nothing to merge
   uint32_t in_tile = row - rows.first;
   const partial_place first = partial_of(a, rows, 0);

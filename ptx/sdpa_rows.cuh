@@ -75,10 +75,9 @@ DEVICE void cut_slots(const sdpa_kernel_args &a, row_tile &t) {
   if (t.end <= t.begin) return;
   uint32_t slots = (uint32_t)(t.end - t.begin), groups = (slots + 7) / 8;
   uint32_t wanted = (slots + (1u << a.split_shift) - 1) >> a.split_shift;
-  const sdpa_divisor &most = slots >= a.more_from ? a.more_splits : a.splits;
-  if (wanted >= most.value) { // as always when the cache is long
-    t.splits = most.value;
-    t.each = divide(groups, most);
+  if (wanted >= a.splits.value) { // as always when the cache is long
+    t.splits = a.splits.value;
+    t.each = divide(groups, a.splits);
   } else {
     t.splits = wanted;
     t.each = groups / wanted;
@@ -108,8 +107,8 @@ struct partial_place {
 DEVICE partial_place partial_of(const sdpa_kernel_args &a, const row_tile &t, uint32_t split) {
   uint64_t tiles = (uint64_t)a.batch * a.kv_heads * a.row_tiles;
   uint64_t at = ((uint64_t)t.batch * a.kv_heads + t.kv_head) * a.row_tiles + t.index;
-  uint64_t row = (at * a.more_splits.value + split) << a.tile_shift;
-  return {a.partial + row * a.head_dim, a.partial + ((tiles * a.more_splits.value) << a.tile_shift) * a.head_dim + row * 2};
+  uint64_t row = (at * a.splits.value + split) << a.tile_shift;
+  return {a.partial + row * a.head_dim, a.partial + ((tiles * a.splits.value) << a.tile_shift) * a.head_dim + row * 2};
 }
 
 DEVICE int64_t offset_of(const int64_t *stride, uint32_t i, uint32_t j, uint32_t k) {

@@ -27,11 +27,11 @@
 
 enum { COMPUTING = 32 * SDPA_WARPS }; // threads
 
-// Of 256 and 512 dimensions, V fragments that are loaded together: as many as leave registers.
+// Of 512 dimensions, V fragments that are loaded together: as many as leave registers.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
-enum { COLUMNS_OF_256 = 2, COLUMNS_OF_512 = 4 };
+enum { COLUMNS_OF_512 = 4 };
 #else
-enum { COLUMNS_OF_256 = 4, COLUMNS_OF_512 = 2 };
+enum { COLUMNS_OF_512 = 2 };
 #endif
 
 template <int dim, int rows16>
@@ -52,14 +52,13 @@ struct tile_memory {
     half_at = bad_at + rows,                     // [4][32][4]: dots of the upper half of D
     full_at = half_at + (halves == 2 ? 2048 : 0), // [SDPA_BUFFERS_MOST] barriers
     free_at = full_at + 8 * SDPA_BUFFERS_MOST,   // the same
-    tile_at = free_at + 8 * SDPA_BUFFERS_MOST,   // [SDPA_BUFFERS_MOST]: which tile it is, or ~following after the last
-    following_at = tile_at + 4 * SDPA_BUFFERS_MOST, // [2]: the item after this one
-    end_at = following_at + 8,
+    tile_at = free_at + 8 * SDPA_BUFFERS_MOST,   // [SDPA_BUFFERS_MOST]: which tile it is, or -1 after the last
+    end_at = tile_at + 4 * SDPA_BUFFERS_MOST,
     buffers_at = SDPA_TILE_FIXED(dim, rows),
     buffer = SDPA_TILE_BUFFER(dim),
-    sums_pitch = 4 * dim + 16                    // of rows of sums, at sums_at
+    sums_pitch = 4 * dim + 16                    // of rows of sums, where the buffers were
   };
-  static_assert(SDPA_TILE_SUMS(dim, rows) <= SDPA_BUFFERS_LEAST * buffer, "the sums fit into the buffers");
+  static_assert(rows * sums_pitch <= SDPA_BUFFERS_LEAST * buffer, "the sums fit into the buffers");
   static_assert(end_at <= buffers_at && buffers_at % 16 == 0 && full_at % 8 == 0, "sdpa_args.h counts less than is used");
 };
 
@@ -74,77 +73,39 @@ struct ring {
   }
 };
 
-// ---- Items of work -------------------------------------------------------------
-
-// An item is a split of a KV head. 16 heads do not divide 132 multiprocessors, and some of
-// these read faster than others, so where the cache is long there are more items than
-// blocks: block b begins with item b, and who is done takes the next. The heads come one
-// after the other, so that what is read at one time lies together. Which block does an item
-// changes nothing in its result. On an H100, 16 splits of each of 16 heads of 256, a block a
-// multiprocessor, against 8 splits, a block each: 1.5 % faster at 16384 slots, 1.7 % at 65536.
-enum { NO_ITEM = 0x7fffffff };
-
-DEVICE void begin_item(row_tile &rows, uint32_t item, uint32_t &out_split) {
-  uint32_t splits = rows.splits ? rows.splits : 1;
-  rows.kv_head = item / splits;
-  out_split = item - rows.kv_head * splits;
-}
-DEVICE int item_after(const sdpa_kernel_args &a, const row_tile &rows) {
-  uint32_t items = rows.splits * a.kv_heads;
-  if (!a.next_item || items <= blocks_x()) return NO_ITEM;
-  uint32_t item = blocks_x() + atomic_add(a.next_item, 1u);
-  return item < items ? (int)item : NO_ITEM;
-}
-
 // ---- Copying ------------------------------------------------------------------
 
 template <int dim, int rows16>
-DEVICE void copy_tiles(const sdpa_kernel_args &a, row_tile &rows, split_slots split, uint8_t *shared, uint32_t warp, uint32_t lane) {
+DEVICE void copy_tiles(const sdpa_kernel_args &a, const row_tile &rows, const split_slots &split, uint8_t *shared, uint32_t warp,
+                       uint32_t lane) {
   typedef tile_memory<dim, rows16> memory;
   enum { slots = memory::slots };
   uint64_t *full = (uint64_t *)(shared + memory::full_at), *free_ = (uint64_t *)(shared + memory::free_at);
-  int *tile_of = (int *)(shared + memory::tile_at), *following = (int *)(shared + memory::following_at);
-  bool by_16 = a.flags & SDPA_KV_BY_16, tells = warp == 0 && lane == 0;
+  int *tile_of = (int *)(shared + memory::tile_at);
+  const uint16_t *k = (const uint16_t *)a.k + offset_of(a.k_stride, rows.batch, rows.kv_head, 0);
+  const uint16_t *v = (const uint16_t *)a.v + offset_of(a.v_stride, rows.batch, rows.kv_head, 0);
+  bool by_16 = a.flags & SDPA_KV_BY_16;
   ring next = {0, 1}; // waiting for a phase before the first is no wait
-  NO_UNROLL for (uint32_t done = 0;; done++) {
-    int item = NO_ITEM;
-    if (rows16 == 1 && tells) item = item_after(a, rows);
-    const uint16_t *k = (const uint16_t *)a.k + offset_of(a.k_stride, rows.batch, rows.kv_head, 0);
-    const uint16_t *v = (const uint16_t *)a.v + offset_of(a.v_stride, rows.batch, rows.kv_head, 0);
-    NO_UNROLL for (int tile = 0;; tile++) {
-      int slot0 = split.begin + tile * split.step, count = min_int(slots, split.end - slot0);
-      if (count <= 0) break;
-      if (a.mask_type != MASK_NONE && !any_attended(a, rows, slot0, slot0 + count, lane)) continue;
-      NO_UNROLL for (int is_v = 0; is_v < 2; is_v++) {
-        barrier_wait(&free_[next.at], next.parity);
-        if (tells) tile_of[next.at] = tile;
+  for (int tile = 0;; tile++) {
+    int slot0 = split.begin + tile * split.step, count = min_int(slots, split.end - slot0);
+    if (a.mask_type != MASK_NONE && count > 0 && !any_attended(a, rows, slot0, slot0 + count, lane)) continue;
+    NO_UNROLL for (int is_v = 0; is_v < 2; is_v++) {
+      barrier_wait(&free_[next.at], next.parity);
+      if (warp == 0 && lane == 0) tile_of[next.at] = count > 0 ? tile : -1;
+      if (count > 0) {
         const int64_t stride = is_v ? a.v_stride[2] : a.k_stride[2];
         // Weights of slots past the last are 0, so V must not be anything there.
         copy_rows<dim>(shared + memory::buffers_at + next.at * memory::buffer, (is_v ? v : k) + slot0 * stride, stride, count,
                        is_v ? (count + 31) / 32 * 32 : count, a.head_dim, by_16, warp, SDPA_COPIERS, lane);
-        if (by_16)
-          copy_async_arrive(&full[next.at]);
-        else
-          barrier_arrive(&full[next.at]);
-        if (tells) barrier_arrive(&full[next.at]); // an arrival with copies does not show other writes
-        next.advance(a.buffers);
       }
+      if (by_16)
+        copy_async_arrive(&full[next.at]);
+      else
+        barrier_arrive(&full[next.at]);
+      if (warp == 0 && lane == 0) barrier_arrive(&full[next.at]); // an arrival with copies does not show other writes
+      if (count <= 0) return;
+      next.advance(a.buffers);
     }
-    barrier_wait(&free_[next.at], next.parity);
-    if (tells) {
-      tile_of[next.at] = ~item;
-      following[done % 2] = item;
-      barrier_arrive(&full[next.at]);
-    }
-    barrier_arrive(&full[next.at]);
-    if (rows16 > 1) return;
-    next.advance(a.buffers);
-    threads_barrier(2, 32 * SDPA_COPIERS);
-    item = following[done % 2];
-    if (item == NO_ITEM) return;
-    uint32_t index;
-    begin_item(rows, (uint32_t)item, index);
-    split = slots_of(rows, index, slots);
   }
 }
 
@@ -165,7 +126,7 @@ DEVICE void attend_tile(const sdpa_kernel_args &a) {
     q_stays = rows16 == 1 && dim < 512,   // in registers
     steps_at_once = q_stays ? steps32 : 1,
     columns = dim / 64,                   // groups of 8 of D, of a warp, in w v
-    columns_at_once = dim == 512 ? COLUMNS_OF_512 : dim == 256 ? COLUMNS_OF_256 : columns
+    columns_at_once = columns < 8 ? columns : COLUMNS_OF_512
   };
   allow_next_kernel();
   uint8_t *shared = (uint8_t *)dynamic_block_memory();
@@ -185,16 +146,15 @@ DEVICE void attend_tile(const sdpa_kernel_args &a) {
         *(uint32_t *)(shared + memory::buffers_at + row * pitch + 2 * d) = 0;
   block_barrier();
   // What needs no result of an earlier kernel comes before waiting for it.
-  uint32_t index = a.next_item ? 0 : divide(block_x(), a.splits), split = block_x() - index * a.splits.value;
+  uint32_t index = divide(block_x(), a.splits), split = block_x() - index * a.splits.value;
   row_tile rows = rows_of_tile(a, block_z(), block_y(), a.row_tiles - 1 - index);
   if (a.kv_len_device) wait_for_previous_kernel();
   cut_slots(a, rows);
-  if (a.next_item) begin_item(rows, block_x(), split);
-  if (a.next_item ? rows.kv_head >= a.kv_heads : split >= rows.splits && split > 0) {
+  if (split >= rows.splits && split > 0) {
     wait_for_previous_kernel();
     return;
   }
-  split_slots its = slots_of(rows, split, slots);
+  const split_slots its = slots_of(rows, split, slots);
   bool is_partial = a.partial && rows.splits > 1;
   if (warp >= SDPA_WARPS) {
     wait_for_previous_kernel();
@@ -208,191 +168,184 @@ DEVICE void attend_tile(const sdpa_kernel_args &a) {
   UNROLL for (int i = 0; i < 2; i++) {
     bool is_there = r + 8 * i < rows.count;
     row_place place = place_of(a, rows, r + 8 * i);
-    range[i] = is_there ? range_of(a, rows.kv_len, place.position) : slot_range{0, rows.end};
+    range[i] = is_there ? range_of(a, rows.kv_len, place.position) : slot_range{0, its.end};
+    range[i].hi = min_int(range[i].hi, its.end);
   }
   wait_for_previous_kernel();
+  copy_q<dim>(a, rows, shared + memory::q_at, memory::rows, warp, SDPA_WARPS, lane);
+  float most[2] = {MINUS_INFINITY, MINUS_INFINITY}, total[2] = {0.0f, 0.0f};
+  float sums[rows16][columns][4];
+  UNROLL for (int i = 0; i < rows16; i++)
+    UNROLL for (int j = 0; j < columns; j++)
+      UNROLL for (int e = 0; e < 4; e++) sums[i][j][e] = 0.0f;
+
+  copy_async_wait<0>();
+  threads_barrier(1, COMPUTING);
+  const uint8_t *q_at = shared + memory::q_at + (16 * m + lane % 16) * pitch + lane / 16 * 16 + half * (dim / halves * 2);
+  uint32_t q[q_stays ? steps32 : 1][2][4];
+  if (q_stays)
+    UNROLL for (int step = 0; step < steps32; step++) {
+      load_matrix4(q[step][0], q_at + 64 * step);
+      load_matrix4(q[step][1], q_at + 64 * step + 32);
+    }
+
   ring next = {0, 0};
-  NO_UNROLL for (;;) {
-    copy_q<dim>(a, rows, shared + memory::q_at, memory::rows, warp, SDPA_WARPS, lane);
-    float most[2] = {MINUS_INFINITY, MINUS_INFINITY}, total[2] = {0.0f, 0.0f};
-    float sums[rows16][columns][4];
-    UNROLL for (int i = 0; i < rows16; i++)
-      UNROLL for (int j = 0; j < columns; j++)
-        UNROLL for (int e = 0; e < 4; e++) sums[i][j][e] = 0.0f;
+  for (;;) {
+    barrier_wait(&full[next.at], next.parity);
+    int tile = tile_of[next.at];
+    if (tile < 0) break;
+    int slot0 = its.begin + tile * its.step;
 
-    copy_async_wait<0>();
-    threads_barrier(1, COMPUTING);
-    const uint8_t *q_at = shared + memory::q_at + (16 * m + lane % 16) * pitch + lane / 16 * 16 + half * (dim / halves * 2);
-    uint32_t q[q_stays ? steps32 : 1][2][4];
-    if (q_stays)
-      UNROLL for (int step = 0; step < steps32; step++) {
-        load_matrix4(q[step][0], q_at + 64 * step);
-        load_matrix4(q[step][1], q_at + 64 * step + 32);
+    float dot[groups][chains][4];
+    UNROLL for (int i = 0; i < groups; i++)
+      UNROLL for (int c = 0; c < chains; c++)
+        UNROLL for (int e = 0; e < 4; e++) dot[i][c][e] = 0.0f;
+    const uint8_t *k_at = shared + memory::buffers_at + next.at * memory::buffer + (8 * share + lane % 8) * pitch +
+                          lane / 8 * 16 + half * (dim / halves * 2);
+    NO_UNROLL for (int step0 = 0; step0 < steps32; step0 += steps_at_once) {
+      UNROLL for (int i = 0; i < steps_at_once; i++) {
+        int step = step0 + i;
+        uint32_t(*now)[4] = q[q_stays ? i : 0];
+        if (!q_stays) {
+          load_matrix4(now[0], q_at + 64 * step);
+          load_matrix4(now[1], q_at + 64 * step + 32);
+        }
+        UNROLL for (int g = 0; g < groups; g++) {
+          uint32_t b[4];
+          load_matrix4(b, k_at + g * shares * 8 * pitch + 64 * step);
+          multiply<is_bf16>(dot[g][0], now[0], b[0], b[1]);
+          multiply<is_bf16>(dot[g][chains - 1], now[1], b[2], b[3]);
+        }
       }
-
-    int tile;
-    NO_UNROLL for (;;) {
-      barrier_wait(&full[next.at], next.parity);
-      tile = tile_of[next.at];
-      if (tile < 0) break;
-      int slot0 = its.begin + tile * its.step;
-
-      float dot[groups][chains][4];
+    }
+    if (chains == 2)
       UNROLL for (int i = 0; i < groups; i++)
-        UNROLL for (int c = 0; c < chains; c++)
-          UNROLL for (int e = 0; e < 4; e++) dot[i][c][e] = 0.0f;
-      const uint8_t *k_at = shared + memory::buffers_at + next.at * memory::buffer + (8 * share + lane % 8) * pitch +
-                            lane / 8 * 16 + half * (dim / halves * 2);
-      NO_UNROLL for (int step0 = 0; step0 < steps32; step0 += steps_at_once) {
-        UNROLL for (int i = 0; i < steps_at_once; i++) {
-          int step = step0 + i;
-          uint32_t(*now)[4] = q[q_stays ? i : 0];
-          if (!q_stays) {
-            load_matrix4(now[0], q_at + 64 * step);
-            load_matrix4(now[1], q_at + 64 * step + 32);
-          }
-          UNROLL for (int g = 0; g < groups; g++) {
-            uint32_t b[4];
-            load_matrix4(b, k_at + g * shares * 8 * pitch + 64 * step);
-            multiply<is_bf16>(dot[g][0], now[0], b[0], b[1]);
-            multiply<is_bf16>(dot[g][chains - 1], now[1], b[2], b[3]);
-          }
-        }
-      }
-      if (chains == 2)
-        UNROLL for (int i = 0; i < groups; i++)
-          UNROLL for (int e = 0; e < 4; e++) dot[i][0][e] = add_rn(dot[i][0][e], dot[i][1][e]);
-      barrier_arrive(&free_[next.at]);
-      next.advance(a.buffers);
-      if (halves == 2) {
-        word4 *place = (word4 *)half_dots + share * 32 + lane;
-        if (half)
-          *place = {float_to_bits(dot[0][0][0]), float_to_bits(dot[0][0][1]), float_to_bits(dot[0][0][2]), float_to_bits(dot[0][0][3])};
-        threads_barrier(1, COMPUTING);
-        if (!half) {
-          word4 other = *place;
-          dot[0][0][0] = add_rn(dot[0][0][0], bits_to_float(other.x));
-          dot[0][0][1] = add_rn(dot[0][0][1], bits_to_float(other.y));
-          dot[0][0][2] = add_rn(dot[0][0][2], bits_to_float(other.z));
-          dot[0][0][3] = add_rn(dot[0][0][3], bits_to_float(other.w));
-        }
-      }
-
-      float largest[2] = {most[0], most[1]};
-      if (half == 0) {
-        UNROLL for (int h = 0; h < 2; h++) {
-          int64_t mask = 0;
-          if (a.mask_type != MASK_NONE && r + 8 * h < rows.count) mask = mask_row(a, rows, place_of(a, rows, r + 8 * h));
-          UNROLL for (int i = 0; i < groups; i++)
-            UNROLL for (int e = 2 * h; e < 2 * h + 2; e++) {
-              int slot = slot0 + 8 * (int)(share + shares * i) + 2 * (int)(lane % 4) + e % 2;
-              float x = score_of(a, dot[i][0][e]);
-              bool is_attended = slot >= range[h].lo && slot < min_int(range[h].hi, its.end);
-              if (a.mask_type != MASK_NONE && is_attended) {
-                float added = mask_at(a, mask + slot);
-                is_attended = added != MINUS_INFINITY;
-                x = add_rn(x, added);
-              }
-              x = is_attended ? x : MINUS_INFINITY;
-              dot[i][0][e] = x;
-              largest[h] = max_f32(largest[h], x);
-            }
-        }
-        UNROLL for (int i = 0; i < 2; i++) {
-          largest[i] = max_f32(largest[i], shuffle_xor(largest[i], 1));
-          largest[i] = max_f32(largest[i], shuffle_xor(largest[i], 2));
-          if (lane % 4 == 0) most_of[share * memory::rows + r + 8 * i] = largest[i];
-        }
-      }
-      threads_barrier(1, COMPUTING);
-      if (half == 0) {
-        UNROLL for (int i = 0; i < 2; i++) {
-          UNROLL for (int s = 0; s < shares; s++) largest[i] = max_f32(largest[i], most_of[s * memory::rows + r + 8 * i]);
-          float rescale = exp2_fast(add_rn(most[i], -base_of(largest[i])));
-          total[i] = mul_rn(total[i], rescale);
-          if (share == 0 && lane % 4 == 0) rescale_of[r + 8 * i] = rescale;
-          most[i] = largest[i];
-        }
-        UNROLL for (int i = 0; i < groups; i++) {
-          UNROLL for (int h = 0; h < 2; h++) {
-            float base = base_of(most[h]) - lift_of<is_bf16>(0.0f);
-            float first = exp2_fast(add_rn(dot[i][0][2 * h], -base));
-            float second = exp2_fast(add_rn(dot[i][0][2 * h + 1], -base));
-            total[h] = add_rn(total[h], add_rn(first, second));
-            uint8_t *to = shared + memory::weights_at + (r + 8 * h) * weights_pitch + 16 * (share + shares * i) + 4 * (lane % 4);
-            *(uint32_t *)to = is_bf16 ? pack_bf16(first, second) : pack_f16(first, second);
-          }
-        }
-      }
-      threads_barrier(1, COMPUTING);
-
-      UNROLL for (int i = 0; i < rows16; i++) {
-        float upper = rescale_of[16 * i + lane / 4], lower = rescale_of[16 * i + lane / 4 + 8];
-        UNROLL for (int j = 0; j < columns; j++)
-          UNROLL for (int e = 0; e < 4; e++) sums[i][j][e] = mul_rn(sums[i][j][e], e < 2 ? upper : lower);
-      }
-      barrier_wait(&full[next.at], next.parity);
-      const uint8_t *v_at = shared + memory::buffers_at + next.at * memory::buffer + lane * pitch + 16 * warp;
-      const uint8_t *weights_at = shared + memory::weights_at + lane % 16 * weights_pitch + lane / 16 * 16;
-      int steps = (min_int(slots, its.end - slot0) + 31) / 32;
-      for (int step = 0; step < steps; step++) {
-        UNROLL for (int c = 0; c < columns; c += columns_at_once) {
-          uint32_t b[columns_at_once][4];
-          UNROLL for (int j = 0; j < columns_at_once; j++)
-            load_matrix4_transposed(b[j], v_at + 32 * step * pitch + 16 * SDPA_WARPS * (c + j));
-          UNROLL for (int i = 0; i < rows16; i++) {
-            uint32_t w0[4], w1[4];
-            load_matrix4(w0, weights_at + i * 16 * weights_pitch + 64 * step);
-            load_matrix4(w1, weights_at + i * 16 * weights_pitch + 64 * step + 32);
-            UNROLL for (int j = 0; j < columns_at_once; j++) {
-              multiply<is_bf16>(sums[i][c + j], w0, b[j][0], b[j][1]);
-              multiply<is_bf16>(sums[i][c + j], w1, b[j][2], b[j][3]);
-            }
-          }
-        }
-      }
-      barrier_arrive(&free_[next.at]);
-      next.advance(a.buffers);
-    }
-    if (rows16 == 1 && ~tile != NO_ITEM) barrier_arrive(&free_[next.at]);
+        UNROLL for (int e = 0; e < 4; e++) dot[i][0][e] = add_rn(dot[i][0][e], dot[i][1][e]);
+    barrier_arrive(&free_[next.at]);
     next.advance(a.buffers);
-
-    // Totals of the rows, and their sums, through shared memory: a warp then stores whole rows.
-    threads_barrier(1, COMPUTING);
-    UNROLL for (int i = 0; i < 2; i++) {
-      total[i] = add_rn(total[i], shuffle_xor(total[i], 1));
-      total[i] = add_rn(total[i], shuffle_xor(total[i], 2));
-      if (half == 0 && lane % 4 == 0) {
-        total_of[share * memory::rows + r + 8 * i] = total[i];
-        if (share == 0) most_of[r + 8 * i] = most[i] - lift_of<is_bf16>(0.0f);
+    if (halves == 2) {
+      word4 *place = (word4 *)half_dots + share * 32 + lane;
+      if (half)
+        *place = {float_to_bits(dot[0][0][0]), float_to_bits(dot[0][0][1]), float_to_bits(dot[0][0][2]), float_to_bits(dot[0][0][3])};
+      threads_barrier(1, COMPUTING);
+      if (!half) {
+        word4 other = *place;
+        dot[0][0][0] = add_rn(dot[0][0][0], bits_to_float(other.x));
+        dot[0][0][1] = add_rn(dot[0][0][1], bits_to_float(other.y));
+        dot[0][0][2] = add_rn(dot[0][0][2], bits_to_float(other.z));
+        dot[0][0][3] = add_rn(dot[0][0][3], bits_to_float(other.w));
       }
     }
-    partial_place place = {0, 0};
-    if (is_partial) place = partial_of(a, rows, split);
-    UNROLL for (int i = 0; i < rows16; i++)
-      UNROLL for (int j = 0; j < columns; j++)
-        UNROLL for (int h = 0; h < 2; h++) {
-          uint32_t row = 16 * i + lane / 4 + 8 * h, d = 8 * (warp + SDPA_WARPS * j) + 2 * (lane % 4);
-          *(word2 *)(shared + a.sums_at + row * memory::sums_pitch + 4 * d) = {float_to_bits(sums[i][j][2 * h]),
-                                                                                         float_to_bits(sums[i][j][2 * h + 1])};
-        }
-    threads_barrier(1, COMPUTING);
-    uint8_t *bad = shared + memory::bad_at;
-    NO_UNROLL for (uint32_t row = warp; row < rows.count; row += SDPA_WARPS) {
-      float whole = 0.0f;
-      UNROLL for (int i = 0; i < shares; i++) whole = add_rn(whole, total_of[i * memory::rows + row]);
-      const uint8_t *sums_of = shared + a.sums_at + row * memory::sums_pitch;
-      bool is_bad = store_row(a, rows, row, sums_of, most_of[row], whole, is_partial, place, lane);
-      if (lane == 0) bad[row] = is_bad;
+
+    float largest[2] = {most[0], most[1]};
+    if (half == 0) {
+      UNROLL for (int h = 0; h < 2; h++) {
+        int64_t mask = 0;
+        if (a.mask_type != MASK_NONE && r + 8 * h < rows.count) mask = mask_row(a, rows, place_of(a, rows, r + 8 * h));
+        UNROLL for (int i = 0; i < groups; i++)
+          UNROLL for (int e = 2 * h; e < 2 * h + 2; e++) {
+            int slot = slot0 + 8 * (int)(share + shares * i) + 2 * (int)(lane % 4) + e % 2;
+            float x = score_of(a, dot[i][0][e]);
+            bool is_attended = slot >= range[h].lo && slot < range[h].hi;
+            if (a.mask_type != MASK_NONE && is_attended) {
+              float added = mask_at(a, mask + slot);
+              is_attended = added != MINUS_INFINITY;
+              x = add_rn(x, added);
+            }
+            x = is_attended ? x : MINUS_INFINITY;
+            dot[i][0][e] = x;
+            largest[h] = max_f32(largest[h], x);
+          }
+      }
+      UNROLL for (int i = 0; i < 2; i++) {
+        largest[i] = max_f32(largest[i], shuffle_xor(largest[i], 1));
+        largest[i] = max_f32(largest[i], shuffle_xor(largest[i], 2));
+        if (lane % 4 == 0) most_of[share * memory::rows + r + 8 * i] = largest[i];
+      }
     }
-    warp_barrier();
-    // Rows whose sums are no numbers, once more and exactly; see sdpa_exact.cuh.
-    NO_UNROLL for (uint32_t row = warp; row < rows.count; row += SDPA_WARPS)
-      if (bad[row]) redo_exactly<is_bf16>(a, rows, row, its, slots, is_partial, place, lane);
-    if (rows16 > 1 || ~tile == NO_ITEM) return; // only tiles of 16 rows come in items
-    begin_item(rows, (uint32_t)~tile, split);
-    its = slots_of(rows, split, slots);
+    threads_barrier(1, COMPUTING);
+    if (half == 0) {
+      UNROLL for (int i = 0; i < 2; i++) {
+        UNROLL for (int s = 0; s < shares; s++) largest[i] = max_f32(largest[i], most_of[s * memory::rows + r + 8 * i]);
+        float rescale = exp2_fast(add_rn(most[i], -base_of(largest[i])));
+        total[i] = mul_rn(total[i], rescale);
+        if (share == 0 && lane % 4 == 0) rescale_of[r + 8 * i] = rescale;
+        most[i] = largest[i];
+      }
+      UNROLL for (int i = 0; i < groups; i++) {
+        UNROLL for (int h = 0; h < 2; h++) {
+          float base = base_of(most[h]) - lift_of<is_bf16>(0.0f);
+          float first = exp2_fast(add_rn(dot[i][0][2 * h], -base));
+          float second = exp2_fast(add_rn(dot[i][0][2 * h + 1], -base));
+          total[h] = add_rn(total[h], add_rn(first, second));
+          uint8_t *to = shared + memory::weights_at + (r + 8 * h) * weights_pitch + 16 * (share + shares * i) + 4 * (lane % 4);
+          *(uint32_t *)to = is_bf16 ? pack_bf16(first, second) : pack_f16(first, second);
+        }
+      }
+    }
+    threads_barrier(1, COMPUTING);
+
+    UNROLL for (int i = 0; i < rows16; i++) {
+      float upper = rescale_of[16 * i + lane / 4], lower = rescale_of[16 * i + lane / 4 + 8];
+      UNROLL for (int j = 0; j < columns; j++)
+        UNROLL for (int e = 0; e < 4; e++) sums[i][j][e] = mul_rn(sums[i][j][e], e < 2 ? upper : lower);
+    }
+    barrier_wait(&full[next.at], next.parity);
+    const uint8_t *v_at = shared + memory::buffers_at + next.at * memory::buffer + lane * pitch + 16 * warp;
+    const uint8_t *weights_at = shared + memory::weights_at + lane % 16 * weights_pitch + lane / 16 * 16;
+    int steps = (min_int(slots, its.end - slot0) + 31) / 32;
+    for (int step = 0; step < steps; step++) {
+      UNROLL for (int c = 0; c < columns; c += columns_at_once) {
+        uint32_t b[columns_at_once][4];
+        UNROLL for (int j = 0; j < columns_at_once; j++)
+          load_matrix4_transposed(b[j], v_at + 32 * step * pitch + 16 * SDPA_WARPS * (c + j));
+        UNROLL for (int i = 0; i < rows16; i++) {
+          uint32_t w0[4], w1[4];
+          load_matrix4(w0, weights_at + i * 16 * weights_pitch + 64 * step);
+          load_matrix4(w1, weights_at + i * 16 * weights_pitch + 64 * step + 32);
+          UNROLL for (int j = 0; j < columns_at_once; j++) {
+            multiply<is_bf16>(sums[i][c + j], w0, b[j][0], b[j][1]);
+            multiply<is_bf16>(sums[i][c + j], w1, b[j][2], b[j][3]);
+          }
+        }
+      }
+    }
+    barrier_arrive(&free_[next.at]);
+    next.advance(a.buffers);
   }
+
+  // Totals of the rows, and their sums, through shared memory: a warp then stores whole rows.
+  threads_barrier(1, COMPUTING);
+  UNROLL for (int i = 0; i < 2; i++) {
+    total[i] = add_rn(total[i], shuffle_xor(total[i], 1));
+    total[i] = add_rn(total[i], shuffle_xor(total[i], 2));
+    if (half == 0 && lane % 4 == 0) {
+      total_of[share * memory::rows + r + 8 * i] = total[i];
+      if (share == 0) most_of[r + 8 * i] = most[i] - lift_of<is_bf16>(0.0f);
+    }
+  }
+  partial_place place = {0, 0};
+  if (is_partial) place = partial_of(a, rows, split);
+  UNROLL for (int i = 0; i < rows16; i++)
+    UNROLL for (int j = 0; j < columns; j++)
+      UNROLL for (int h = 0; h < 2; h++) {
+        uint32_t row = 16 * i + lane / 4 + 8 * h, d = 8 * (warp + SDPA_WARPS * j) + 2 * (lane % 4);
+        *(word2 *)(shared + memory::buffers_at + row * memory::sums_pitch + 4 * d) = {float_to_bits(sums[i][j][2 * h]),
+                                                                                       float_to_bits(sums[i][j][2 * h + 1])};
+      }
+  threads_barrier(1, COMPUTING);
+  uint8_t *bad = shared + memory::bad_at;
+  NO_UNROLL for (uint32_t row = warp; row < rows.count; row += SDPA_WARPS) {
+    float whole = 0.0f;
+    UNROLL for (int i = 0; i < shares; i++) whole = add_rn(whole, total_of[i * memory::rows + row]);
+    const uint8_t *sums_of = shared + memory::buffers_at + row * memory::sums_pitch;
+    bool is_bad = store_row(a, rows, row, sums_of, most_of[row], whole, is_partial, place, lane);
+    if (lane == 0) bad[row] = is_bad;
+  }
+  warp_barrier();
+  // Rows whose sums are no numbers, once more and exactly; see sdpa_exact.cuh.
+  NO_UNROLL for (uint32_t row = warp; row < rows.count; row += SDPA_WARPS)
+    if (bad[row]) redo_exactly<is_bf16>(a, rows, row, its, slots, is_partial, place, lane);
 }
 
 #define SDPA_TILE_KERNEL(type, is_bf16, dim, rows16, rows)                                              \

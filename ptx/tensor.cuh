@@ -56,7 +56,7 @@ DEVICE void barrier_wait(uint64_t *barrier, uint32_t parity) {
                "r"(parity)
                : "memory");
 }
-// Of `threads` threads of the block, whole warps; `number` 1 to 15 tells several apart.
+// Of the first `threads` threads of the block, whole warps; `number` 1 to 15 tells several apart.
 DEVICE void threads_barrier(uint32_t number, uint32_t threads) {
   asm volatile("bar.sync %0, %1;" ::"r"(number), "r"(threads) : "memory");
 }

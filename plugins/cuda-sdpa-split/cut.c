@@ -9,8 +9,7 @@ enum {
   SHARED_UNKNOWN = 99 * 1024, /* the least of all devices served */
   SM_COUNT_UNKNOWN = 64,
   TILES_ENOUGH = 4,           /* a multiprocessor: more are not split */
-  SPLITS_PAY_FROM = 32768,    /* slots * dimensions of a KV head */
-  SLOTS_OF_ITEM = 512
+  SPLITS_PAY_FROM = 32768     /* slots * dimensions of a KV head */
 };
 
 static uint32_t dim_of(uint32_t head_dim) {
@@ -24,11 +23,7 @@ static struct sdpa_kernel tile_kernel(uint32_t dim, uint32_t rows, uint32_t avai
     return (struct sdpa_kernel){0};
   }
   buffers = buffers < SDPA_BUFFERS_MOST ? buffers : SDPA_BUFFERS_MOST;
-  uint32_t end = fixed + buffers * buffer, sums = SDPA_TILE_SUMS(dim, rows);
-  if (rows == 16 && end + sums <= available) {
-    return (struct sdpa_kernel){rows, SDPA_TILE_THREADS, buffers, end + sums, end};
-  }
-  return (struct sdpa_kernel){rows, SDPA_TILE_THREADS, buffers, end, fixed};
+  return (struct sdpa_kernel){rows, SDPA_TILE_THREADS, buffers, fixed + buffers * buffer};
 }
 
 #ifdef WEIR_SDPA_STANDARD
@@ -37,7 +32,7 @@ static struct sdpa_kernel prefill_kernel(const weir_sdpa_desc *desc, uint32_t di
       SDPA_PREFILL_SHARED(dim) > available) {
     return (struct sdpa_kernel){0};
   }
-  return (struct sdpa_kernel){SDPA_PREFILL_ROWS(dim), SDPA_PREFILL_THREADS, 0, SDPA_PREFILL_SHARED(dim), 0};
+  return (struct sdpa_kernel){SDPA_PREFILL_ROWS(dim), SDPA_PREFILL_THREADS, 0, SDPA_PREFILL_SHARED(dim)};
 }
 #endif
 
@@ -81,28 +76,15 @@ static uint32_t splits_for(uint32_t sm_count, uint64_t tiles) {
   return best;
 }
 
-#ifndef WEIR_SDPA_STANDARD
-static int is_staged(const struct sdpa_shape *shape, const struct sdpa_kernel *kernel) {
-  return kernel->sums_at > SDPA_TILE_FIXED(shape->dim, kernel->rows);
-}
-#endif
-
 static struct sdpa_cut cut_into(const struct sdpa_shape *shape, const weir_sdpa_desc *desc, enum sdpa_class class,
                                 uint32_t row_tiles) {
-  struct sdpa_cut cut = {.class = class, .row_tiles = row_tiles, .splits = 1, .more_splits = 1};
+  struct sdpa_cut cut = {.class = class, .row_tiles = row_tiles, .splits = 1};
 #ifndef WEIR_SDPA_STANDARD
-  const struct sdpa_kernel *kernel = &shape->kernel[class];
   uint64_t tiles = (uint64_t)desc->batch * desc->kv_heads * row_tiles;
-  cut.splits = cut.more_splits = splits_for(shape->sm_count, tiles);
-  if (cut.splits == 1) {
-    return cut;
+  cut.splits = splits_for(shape->sm_count, tiles);
+  if (cut.splits > 1) {
+    cut.workspace = tiles * cut.splits * shape->kernel[class].rows * (desc->head_dim + 2) * sizeof(float);
   }
-  /* Multiprocessors are left over: of a long cache, blocks take twice as many splits as they can. */
-  if (desc->batch == 1 && row_tiles == 1 && tiles * cut.splits < shape->sm_count && is_staged(shape, kernel)) {
-    cut.more_splits = 2 * shape->sm_count / desc->kv_heads;
-    cut.more_from = cut.more_splits * SLOTS_OF_ITEM;
-  }
-  cut.workspace = SDPA_COUNTER + tiles * cut.more_splits * kernel->rows * (desc->head_dim + 2) * sizeof(float);
 #else
   (void)shape;
   (void)desc;

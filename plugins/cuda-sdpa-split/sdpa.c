@@ -180,8 +180,7 @@ static struct sdpa_kernel_args arguments(const weir_plugin_plan *self, const wei
       .v = args->v,
       .mask = args->mask,
       .o = args->o,
-      .partial = cut->splits > 1 ? (float *)((char *)args->workspace + SDPA_COUNTER) : NULL,
-      .next_item = cut->more_splits > cut->splits ? args->workspace : NULL,
+      .partial = cut->splits > 1 ? args->workspace : NULL,
       .kv_len_device = desc->flags & WEIR_SDPA_KV_LEN ? args->kv_len_device : NULL,
       .group = sdpa_divisor_of(self->shape.group),
       .kv_heads = desc->kv_heads,
@@ -199,11 +198,8 @@ static struct sdpa_kernel_args arguments(const weir_plugin_plan *self, const wei
       .tile_rows = kernel->rows,
       .tile_shift = kernel->rows == 128 ? 7 : kernel->rows == 64 ? 6 : kernel->rows == 32 ? 5 : 4,
       .splits = sdpa_divisor_of(cut->splits),
-      .more_splits = sdpa_divisor_of(cut->more_splits),
-      .more_from = cut->more_splits > cut->splits ? cut->more_from : UINT32_MAX,
       .split_shift = SPLIT_SHIFT,
       .buffers = kernel->buffers,
-      .sums_at = kernel->sums_at,
   };
   copy_strides(args->q_stride, desc->batch, desc->q_heads, args->q_len, a.q_stride);
   copy_strides(args->k_stride, desc->batch, desc->kv_heads, desc->kv_capacity, a.k_stride);
@@ -229,10 +225,7 @@ static weir_status sdpa(const weir_plugin_plan *self, const weir_sdpa_args *args
       .block = {self->shape.kernel[cut.class].threads, 1, 1},
       .shared_bytes = self->shape.kernel[cut.class].shared,
   };
-  if (a.next_item) { /* a block a multiprocessor: see ptx/sdpa_tile.cuh */
-    launch.grid[0] = self->shape.sm_count;
-    launch.grid[1] = launch.grid[2] = 1;
-  } else if (cut.class == SDPA_MANY) { /* KV heads side by side: see ptx/sdpa_prefill.cuh */
+  if (cut.class == SDPA_MANY) { /* KV heads side by side: see ptx/sdpa_prefill.cuh */
     launch.grid[0] *= desc->kv_heads;
     launch.grid[1] = 1;
   }
@@ -240,8 +233,6 @@ static weir_status sdpa(const weir_plugin_plan *self, const weir_sdpa_args *args
   if (status == WEIR_OK && cut.splits > 1) {
     uint32_t slices = (desc->head_dim + MERGE_SLICE - 1) / MERGE_SLICE;
     launch.grid[0] = args->q_len * self->shape.group * slices;
-    launch.grid[1] = desc->kv_heads;
-    launch.grid[2] = desc->batch;
     launch.block[0] = MERGE_THREADS;
     launch.shared_bytes = 0;
     status = self->host->kernel_launch(self->host, self->merge, &launch, params, stream);
@@ -250,7 +241,7 @@ static weir_status sdpa(const weir_plugin_plan *self, const weir_sdpa_args *args
 }
 
 /* The kernels find the members at these places. */
-_Static_assert(sizeof(void *) == 8 && sizeof(struct sdpa_kernel_args) == 304, "sdpa_kernel_args has holes");
+_Static_assert(sizeof(void *) == 8 && sizeof(struct sdpa_kernel_args) == 272, "sdpa_kernel_args has holes");
 _Static_assert(WEIR_F32 == 1 && WEIR_F16 == 2 && WEIR_BF16 == 3, "the kernels number types so");
 _Static_assert(WEIR_MASK_BOOL == 1 && WEIR_MASK_F32 == 2 && WEIR_MASK_F16 == 3 && WEIR_MASK_BF16 == 4,
                "the kernels number masks so");

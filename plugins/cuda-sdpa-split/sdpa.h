@@ -19,11 +19,7 @@ struct sdpa_kernel {
   uint32_t threads; /* of a block */
   uint32_t buffers; /* for tiles of K and V */
   uint32_t shared;  /* bytes */
-  uint32_t sums_at; /* in it: the buffers, or behind them */
 };
-
-/* Bytes of the workspace in front of the partial results: which item of work comes next. */
-enum { SDPA_COUNTER = 256 };
 
 /* What a descriptor comes to on a device. */
 struct sdpa_shape {
@@ -37,8 +33,7 @@ struct sdpa_shape {
 struct sdpa_cut {
   enum sdpa_class class;
   uint32_t row_tiles;
-  uint32_t splits;    /* at most ... */
-  uint32_t more_splits, more_from; /* ... but so many from that many slots on, which blocks take as they can */
+  uint32_t splits;    /* at most */
   uint64_t workspace; /* bytes */
 };
 

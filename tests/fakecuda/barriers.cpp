@@ -104,13 +104,17 @@ void wait_for_phase(uint64_t *barrier, uint32_t parity, const place &at) {
   }
 }
 
-void wait_for_threads(uint32_t number, uint32_t threads, const place &at) {
-  const coordinates &all = now->threads;
+void wait_for_first_threads(uint32_t number, uint32_t threads, const place &at) {
+  const coordinates &t = now->thread, &all = now->threads;
+  uint32_t me = t.x + all.x * (t.y + all.y * t.z);
   if (!number || number > 15)
     fail_kernel(CUDA_ERROR_LAUNCH_FAILED, "%s: barrier %u; there are 1 to 15", text_of(at).c_str(), number);
   if (!threads || threads % 32 || threads > all.x * all.y * all.z)
     fail_kernel(CUDA_ERROR_LAUNCH_FAILED, "%s: %u threads are not whole warps of the block", text_of(at).c_str(),
                 threads);
+  if (me >= threads)
+    fail_kernel(CUDA_ERROR_LAUNCH_FAILED, "%s: is for the first %u threads, and came to number %u",
+                text_of(at).c_str(), threads, me);
   numbered_barrier &b = barriers_of_block().numbered[number];
   if (b.arrived && (b.threads != threads || !same_place(b.at, at)))
     fail_kernel(CUDA_ERROR_LAUNCH_FAILED, "%s: %u threads wait at barrier %u while others do in %s for %u",

@@ -30,6 +30,6 @@ void init_barrier(uint64_t *barrier, uint32_t count, const place &at);
 void arrive_at_barrier(uint64_t *barrier, const place &at);
 void arrive_after_copies(uint64_t *barrier, const place &at);
 void wait_for_phase(uint64_t *barrier, uint32_t parity, const place &at);
-void wait_for_threads(uint32_t number, uint32_t threads, const place &at);
+void wait_for_first_threads(uint32_t number, uint32_t threads, const place &at);
 
 } // namespace fakecuda

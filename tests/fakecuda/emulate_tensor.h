@@ -41,7 +41,7 @@ DEVICE void barrier_wait(uint64_t *barrier, uint32_t parity, CALLER) {
   fakecuda::wait_for_phase(barrier, parity, PLACE("barrier_wait"));
 }
 DEVICE void threads_barrier(uint32_t number, uint32_t threads, CALLER) {
-  fakecuda::wait_for_threads(number, threads, PLACE("threads_barrier"));
+  fakecuda::wait_for_first_threads(number, threads, PLACE("threads_barrier"));
 }
 
 // ---- Matrices -----------------------------------------------------------------

@@ -88,6 +88,7 @@ void test_barriers() {
   found(11, failed, {"threads_barrier at", "barrier 16; there are 1 to 15"});
   found(12, failed, {"threads_barrier at", "40 threads are not whole warps of the block"});
   found(13, failed, {"threads_barrier at", "96 threads are not whole warps of the block"});
+  found(14, failed, {"threads_barrier at", "is for the first 32 threads, and came to number"});
   found(15, failed, {"threads_barrier at", "waits for 14 of 64 threads"});
   found(16, failed, {"threads_barrier at", "64 threads wait at barrier 2 while others do in threads_barrier at"});
   found(17, failed, {"threads_barrier at", "waits for 32 of 64 threads"});

@@ -317,6 +317,7 @@ KERNEL(64, selftest_barrier_mistakes, uint32_t *global, uint32_t which) {
   case 11: threads_barrier(16, 64); break;
   case 12: threads_barrier(1, 40); break;
   case 13: threads_barrier(1, 96); break;
+  case 14: threads_barrier(1, 32); break;
   case 15:
     if (t < 50) threads_barrier(2, 64);
     break;
