@@ -128,14 +128,15 @@ DEVICE uint32_t largest_bits(const float *value) {
 
 // Both quantise one row in blocks of 32 (weir/plugin.h, WEIR_ACT_INT8). `x_type` is uniform.
 
-// Two lanes share a block and make 16 codes each: one piece of a record, and its sum.
+// Two lanes share a block and make 16 codes each: one piece of a record, and its sum. A lane past
+// the end loads what it then drops: that is sooner than not to load.
 DEVICE void quantize_rows_vector(const void *x, uint8_t *act, uint32_t k, uint32_t kpad, uint32_t x_type) {
   allow_next_kernel();
   uint32_t sixteen = block_x() * threads_x() + thread_x(), m = block_y();
   wait_for_previous_kernel();
   bool inside = sixteen < kpad / 16;
   float value[16];
-  load_values<16>(x, (uint64_t)m * k, inside ? 16 * sixteen : k, k, x_type, value);
+  load_values<16>(x, (uint64_t)m * k, inside ? 16 * sixteen : 0, k, x_type, value);
   uint32_t most = largest_bits<16>(value);
   uint32_t other = shuffle_xor(most, 1);
   block_scale scale = scale_of(other > most ? other : most);
@@ -164,7 +165,7 @@ DEVICE void quantize_rows_scalar(const void *x, uint8_t *act, uint32_t k, uint32
   wait_for_previous_kernel();
   bool inside = block < kpad / 32;
   float value[4];
-  load_values<4>(x, (uint64_t)m * k, inside ? 32 * block + 4 * part : k, k, x_type, value);
+  load_values<4>(x, (uint64_t)m * k, inside ? 32 * block + 4 * part : 0, k, x_type, value);
   uint32_t most = largest_bits<4>(value);
   UNROLL for (int mask = 1; mask < 8; mask *= 2) {
     uint32_t other = shuffle_xor(most, mask);
