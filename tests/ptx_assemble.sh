@@ -15,20 +15,21 @@ export LC_ALL
 
 # One line for each kernel: kernel, registers, bytes of stack and spills, file, sm.
 if [ "${1:-}" = --one ]; then
-  file=$2 sm=$3
+  path=$2 sm=$3
+  file=${path##*/}
   log=$work/$file.$sm.log used=$work/$file.$sm.used
-  "$ptxas" -v -arch="sm_$sm" -o /dev/null "$ptx/$file" > "$log" 2>&1 || echo "FAILED: $file does not assemble for sm_$sm"
+  "$ptxas" -v -arch="sm_$sm" -o /dev/null "$path" > "$log" 2>&1 || echo "FAILED: $file does not assemble for sm_$sm"
   awk -v what="$file sm_$sm" '
     /Compiling entry function/ { split($0, part, "\047"); kernel = part[2]; memory = "?" }
     / bytes stack frame,/ { memory = $1 + $5 + $9 }
     /: Used [0-9]+ registers/ { sub(/^.*: Used /, ""); print kernel, $1, memory, what; kernel = memory = "?" }' "$log" > "$used"
-  if [ "$(wc -l < "$used")" -ne "$(grep -c '\.entry' "$ptx/$file")" ]; then
-    echo "FAILED: ptxas tells of $(wc -l < "$used") of the $(grep -c '\.entry' "$ptx/$file") kernels of $file for sm_$sm"
+  if [ "$(wc -l < "$used")" -ne "$(grep -c '\.entry' "$path")" ]; then
+    echo "FAILED: ptxas tells of $(wc -l < "$used") of the $(grep -c '\.entry' "$path") kernels of $file for sm_$sm"
     head -n 5 "$log"
   fi
   # Where there is a newer file for this architecture, no device gets what this one comes to.
-  newer=$ptx/${file%.sm_*}.sm_90.ptx
-  if [ "$sm" -ge 90 ] && [ -f "$newer" ] && [ "${newer##*/}" != "$file" ]; then : > "$used"; fi
+  newer=${path%.sm_*}.sm_90.ptx
+  if [ "$sm" -ge 90 ] && [ -f "$newer" ] && [ "$newer" != "$path" ]; then : > "$used"; fi
   exit 0
 fi
 
@@ -38,12 +39,12 @@ trap 'rm -rf "$work"' EXIT
 export abs_top_srcdir work
 
 "$ptxas" --help > "$work/help"
-for file in "$ptx"/*.ptx; do
+for file in "$ptx"/*.ptx "$abs_top_srcdir"/examples/gemma/*.ptx; do
   floor=${file##*.sm_} && floor=${floor%.ptx}
   for sm in 80 86 89 90 100 120; do
     [ $sm -ge "$floor" ] || continue
     if grep -q "'sm_$sm'" "$work/help"; then
-      echo "${file##*/} $sm"
+      echo "'$file' $sm"
     else
       echo "left out: $ptxas does not know sm_$sm" >> "$work/unknown"
     fi

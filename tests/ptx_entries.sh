@@ -7,7 +7,6 @@ set -u
 : "${abs_top_srcdir:?names the source directory}"
 LC_ALL=C
 export LC_ALL
-ptx=$abs_top_srcdir/ptx
 work=$(mktemp -d "${TMPDIR:-/tmp}/weir-test-XXXXXX") || exit 99
 trap 'rm -rf "$work"' EXIT
 failed=0
@@ -15,16 +14,19 @@ fail() {
   echo "FAILED: $*"
   failed=1
 }
-(cd "$ptx" && ls ./*.ptx) | sed 's|^\./||' > "$work/present"
-sed -n 's|^[[:blank:]]ptx/\(.*\.ptx\).*|\1|p' "$ptx/Makefile.am" > "$work/listed"
-sort "$work/listed" | diff "$work/present" - > "$work/diff" || {
-  fail "the files in ptx/ (<) and those listed in ptx/Makefile.am (>) differ:"
-  cat "$work/diff"
-}
-for source in "$ptx"/*.cu; do
-  name=${source##*/}
-  grep -q "ptx/$name" "$ptx/Makefile.am" || fail "ptx/Makefile.am does not list $name"
-  grep -qx "${name%.cu}.sm_80.ptx" "$work/present" || fail "$name has no sm_80 PTX; list it in ptx/Makefile.am and run make ptx"
+for directory in ptx examples/gemma; do
+  (cd "$abs_top_srcdir" && ls $directory/*.ptx) > "$work/here"
+  sed -n "s|^[[:blank:]]\\($directory/.*\\.ptx\\).*|\\1|p" "$abs_top_srcdir/$directory/Makefile.am" > "$work/listed"
+  sort "$work/listed" | diff "$work/here" - > "$work/diff" || {
+    fail "the files in $directory (<) and those listed in $directory/Makefile.am (>) differ:"
+    cat "$work/diff"
+  }
+  for source in "$abs_top_srcdir/$directory"/*.cu; do
+    name=$directory/${source##*/}
+    grep -q "$name" "$abs_top_srcdir/$directory/Makefile.am" || fail "$directory/Makefile.am does not list $name"
+    grep -qx "${name%.cu}.sm_80.ptx" "$work/here" || fail "$name has no sm_80 PTX; list it in $directory/Makefile.am and run make ptx"
+  done
+  cat "$work/here" >> "$work/present"
 done
 
 # Name, parameters and launch bounds of each entry on one line.
@@ -34,13 +36,14 @@ entries() {
        inside { entry = entry $0 " " }' "$1" | tr '\t(' '  ' | sort
 }
 : > "$work/all"
-while read -r file; do
+while read -r path; do
+  file=${path##*/}
   name=${file%.sm_*.ptx} target=${file#*.} && target=${target%.ptx}
-  [ -f "$ptx/$name.cu" ] || fail "$file has no source $name.cu"
-  grep -qx "\.target $target" "$ptx/$file" || fail "$file is not for $target"
-  [ "$(head -n 1 "$ptx/$file")" = "// SPDX-License-Identifier: MIT" ] || fail "$file has no licence on top"
-  entries "$ptx/$file" > "$work/$file"
-  [ -s "$work/$file" ] || fail "$file has no entry"
+  [ -f "$abs_top_srcdir/${path%/*}/$name.cu" ] || fail "$path has no source $name.cu"
+  grep -qx "\.target $target" "$abs_top_srcdir/$path" || fail "$path is not for $target"
+  [ "$(head -n 1 "$abs_top_srcdir/$path")" = "// SPDX-License-Identifier: MIT" ] || fail "$path has no licence on top"
+  entries "$abs_top_srcdir/$path" > "$work/$file"
+  [ -s "$work/$file" ] || fail "$path has no entry"
   if [ "$target" = sm_80 ]; then
     cat "$work/$file" >> "$work/all"
   elif ! diff "$work/$name.sm_80.ptx" "$work/$file" > "$work/diff"; then
