@@ -1,12 +1,22 @@
 # SPDX-License-Identifier: MIT
+# python_with MODULE: a python3 that has it.
+python_with() {
+  local python
+  for python in python3 /usr/bin/python3; do
+    "$python" -c "import $1" 2> /dev/null && { echo "$python"; return 0; }
+  done
+  return 1
+}
+
 # need PACKAGE[:WHAT]...: installs with apt the Debian packages whose WHAT (a
-# command, or a header when it ends in .h; default: the package's name) is missing.
+# command, a header when it ends in .h, or python3's numpy; default: the package's name) is missing.
 need() {
   local missing="" item package what sudo=""
   for item in "$@"; do
     package=${item%%:*} what=${item#*:}
     case $what in
       *.h) printf '#include <%s>\n' "$what" | cc -E - > /dev/null 2>&1 || missing="$missing $package" ;;
+      numpy) python_with numpy > /dev/null || missing="$missing $package" ;;
       libtool) command -v libtoolize > /dev/null || missing="$missing $package" ;;
       *) command -v "$what" > /dev/null || missing="$missing $package" ;;
     esac
