@@ -241,14 +241,73 @@ START_TEST(test_a_captured_graph_reads_new_lengths) {
 }
 END_TEST
 
+/* ---- Routing ------------------------------------------------------------ */
+
+/* Which plugin a plan on an H100 would use. The reference system's own cases (L_kv 128
+ * and 256, split from 256 on; 4096; 8192 slots of 96 dimensions, where it has no split)
+ * with what was measured here: splits pay from slots * dimensions = 32768 on. */
+static const struct route {
+  const char *name;
+  uint32_t q_heads, kv_heads, head_dim, queries, slots, hint;
+  const char *plugin;
+} routes[] = {
+    {"short decode, 128 slots", 32, 16, 128, 1, 128, 0, "cuda-sdpa-standard"},
+    {"one slot below the crossover", 32, 16, 128, 1, 255, 0, "cuda-sdpa-standard"},
+    {"the crossover itself, 256 slots", 32, 16, 128, 1, 256, 0, "cuda-sdpa-split"},
+    {"long decode, 4096 slots", 32, 16, 128, 1, 4096, 0, "cuda-sdpa-split"},
+    {"96 dimensions, 8192 slots", 32, 16, 96, 1, 8192, 0, "cuda-sdpa-split"},
+    {"gemma sliding, 127 slots", 32, 16, 256, 1, 127, 0, "cuda-sdpa-standard"},
+    {"gemma sliding, 128 slots", 32, 16, 256, 1, 128, 0, "cuda-sdpa-split"},
+    {"gemma full, 63 slots", 32, 4, 512, 1, 63, 0, "cuda-sdpa-standard"},
+    {"gemma full, 64 slots", 32, 4, 512, 1, 64, 0, "cuda-sdpa-split"},
+    {"four queries to verify", 16, 2, 256, 4, 8192, 0, "cuda-sdpa-split"},
+    {"a long buffer, usually short", 32, 16, 128, 1, 131072, 100, "cuda-sdpa-standard"},
+    {"prefill", 32, 16, 256, 2048, 2048, 0, "cuda-sdpa-standard"},
+    {"more KV heads than multiprocessors", 1024, 1024, 128, 1, 4096, 0, "cuda-sdpa-standard"},
+};
+enum { ROUTES = sizeof routes / sizeof routes[0] };
+
+START_TEST(test_short_calls_go_to_standard_and_long_ones_to_split) {
+  const struct route *route = &routes[_i];
+  weir_candidate found[16];
+  uint32_t count = 0;
+  weir_sdpa_desc asked = {.struct_size = sizeof asked,
+                          .op = WEIR_OP_SDPA,
+                          .batch = 1,
+                          .q_heads = route->q_heads,
+                          .kv_heads = route->kv_heads,
+                          .head_dim = route->head_dim,
+                          .q_len_max = route->queries,
+                          .kv_capacity = route->slots,
+                          .kv_len_hint = route->hint,
+                          .q_type = WEIR_BF16,
+                          .kv_type = WEIR_BF16,
+                          .o_type = WEIR_BF16,
+                          .scale = 1};
+  weir_runtime *runtime = open_cuda("libcuda.so.1");
+  weir_device *device = open_device(runtime, "cuda:sm=90,sms=132,l2=50M,smem=227K");
+  for (size_t i = 0; i < sizeof found / sizeof found[0]; i++) found[i].struct_size = sizeof found[i];
+  ASSERT_OK(weir_explain_sdpa(device, &asked, found, sizeof found / sizeof found[0], &count));
+  ck_assert_uint_gt(count, 1);
+  ck_assert_int_eq((int)found[0].state, WEIR_CANDIDATE_CHOSEN);
+  ck_assert_msg(strcmp(found[0].plugin, route->plugin) == 0, "%s: %s was chosen: %s", route->name, found[0].plugin,
+                found[0].reason);
+  for (uint32_t i = 0; i < count; i++) ck_assert_msg(found[i].reason[0], "%s gives no reason", found[i].plugin);
+  weir_device_close(device);
+  weir_close(runtime);
+}
+END_TEST
+
 int main(void) {
   Suite *suite = suite_create("cuda sdpa");
-  TCase *faults = tcase_create("faults"), *graphs = tcase_create("graphs");
+  TCase *faults = tcase_create("faults"), *graphs = tcase_create("graphs"), *routing = tcase_create("routing");
   tcase_set_timeout(faults, 120);
   tcase_add_loop_test(faults, test_every_driver_call_may_fail, 0, PLUGINS);
   suite_add_tcase(suite, faults);
   tcase_set_timeout(graphs, 60);
   tcase_add_loop_test(graphs, test_a_captured_graph_reads_new_lengths, 0, PLUGINS);
   suite_add_tcase(suite, graphs);
+  tcase_add_loop_test(routing, test_short_calls_go_to_standard_and_long_ones_to_split, 0, ROUTES);
+  suite_add_tcase(suite, routing);
   return run_suite(suite);
 }
