@@ -58,6 +58,16 @@ refused 2 --model --synthetic --help -- -p hello
 refused 2 prompt --tokens -- -m "$tiny"
 refused 2 --nonsense --help -- -m "$tiny" -p hello --nonsense
 refused 2 --context "-3" -- -m "$tiny" -p hello --context -3
+refused 2 -x -- -xm "$tiny" -p hello
+refused 2 --logits 1000 -- -m "$tiny" -p hello --json --logits 1001
+refused 2 --logits --bench -- -m "$tiny" --bench 2,2 --json --logits 3
+refused 2 conversation --json -- -m "$tiny" --chat --json
+refused 2 conversation "-n 0" -- -m "$tiny" --chat -n 0
+if [ -c /dev/full ]; then
+  "$gemma" --help > /dev/full 2> "$work/err" && fail "--help that could not be written gave exit status 0"
+  "$gemma" --library "$WEIR_TEST_LIBWEIR" -m "$tiny" --device cpu --bench 2,2 --bandwidth 1 > /dev/full 2> "$work/err" &&
+    fail "a bench that could not be written gave exit status 0"
+fi
 refused 2 --bench 7 -- -m "$tiny" --bench 7
 refused 2 synthetic --tokens -- --synthetic tiny --perplexity "$tiny"
 refused 1 tiny nonsense gemma3-270m gemma4-31b -- --synthetic nonsense --tokens 1

@@ -71,11 +71,12 @@ static size_t sequence_length(const unsigned char *text) {
   return 0;
 }
 
-static void quote(FILE *file, const char *text) {
-  const unsigned char *at = (const unsigned char *)text;
+/* `text` is followed by a NUL. */
+static void quote(FILE *file, const char *text, size_t bytes) {
+  const unsigned char *at = (const unsigned char *)text, *end = at + bytes;
   fputc('"', file);
-  while (*at) {
-    size_t length = sequence_length(at);
+  while (at < end) {
+    size_t length = *at ? sequence_length(at) : 1;
     if (length == 0) {
       fputs("\\ufffd", file);
       length = 1;
@@ -107,7 +108,7 @@ void json_array_end(struct json *json) { close_container(json, ']'); }
 
 void json_key(struct json *json, const char *key) {
   separate(json);
-  quote(json->file, key);
+  quote(json->file, key, strlen(key));
   fputs(": ", json->file);
   json->after_key = 1;
 }
@@ -117,8 +118,12 @@ void json_string(struct json *json, const char *text) {
     json_null(json);
     return;
   }
+  json_bytes(json, text, strlen(text));
+}
+
+void json_bytes(struct json *json, const char *text, size_t bytes) {
   separate(json);
-  quote(json->file, text);
+  quote(json->file, text, bytes);
 }
 
 void json_int(struct json *json, int64_t value) {

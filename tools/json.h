@@ -31,6 +31,8 @@ void json_array_end(struct json *json);
 void json_key(struct json *json, const char *key);
 /* Bytes that are not UTF-8 are written as U+FFFD. Null gives null. */
 void json_string(struct json *json, const char *text);
+/* The same of so many bytes, NUL among them, and a NUL behind. */
+void json_bytes(struct json *json, const char *text, size_t bytes);
 void json_int(struct json *json, int64_t value);
 void json_uint(struct json *json, uint64_t value);
 /* Shortest text that reads back as `value`; NaN and infinities give null. */

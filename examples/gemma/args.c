@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEFAULT_TOKENS = 64, BENCH_MOST = 1 << 20 };
+enum { DEFAULT_TOKENS = 64, BENCH_MOST = 1 << 20, LOGITS_MOST = 1000 };
 
 enum { /* options without a letter */
   PROMPT_FILE = 256,
@@ -179,7 +179,10 @@ static gemma_args_result set(int code, const char *text, gemma_args *args) {
     case JSON: args->json = true; break;
     case PROFILE: args->profile = true; break;
     case PERPLEXITY: args->perplexity = text; break;
-    case LOGITS: return set_u32("logits", text, 1, &args->top);
+    case LOGITS: {
+      gemma_args_result result = set_u32("logits", text, 1, &args->top);
+      return result == GEMMA_ARGS_RUN && args->top > LOGITS_MOST ? complain("--logits %s: at most %d", text, LOGITS_MOST) : result;
+    }
     case PRINT_TOKENS: args->print_tokens = true; break;
     case LIBRARY: args->library = text; break;
     default: break;
@@ -198,7 +201,9 @@ static gemma_args_result check(const gemma_args *args) {
   if (args->synthetic && !args->tokens && !args->bench_prompt)
     return complain("a synthetic model has no words; give --tokens or --bench");
   if (args->chat && args->tokens) return complain("--chat takes text, not --tokens");
-  if (args->top && !args->json) return complain("--logits is for --json");
+  if (args->top && (!args->json || other_job)) return complain("--logits is for --json, and not for --bench or --perplexity");
+  if (args->chat && !prompts && (args->json || args->print_tokens || args->profile || !args->new_tokens))
+    return complain("a conversation (--chat without a prompt) takes no --json, --print-tokens, --profile or -n 0");
   return GEMMA_ARGS_RUN;
 }
 
@@ -209,6 +214,7 @@ gemma_args_result gemma_args_parse(int argc, char **argv, gemma_args *out_args) 
     int code = getopt_long(argc, argv, ":m:p:n:h", options, NULL);
     if (code == -1) break;
     if (code == ':') return complain("%s needs a value", argv[optind - 1]);
+    if (code == '?' && optopt && optopt < 256) return complain("unknown option -%c", optopt);
     if (code == '?') return complain("unknown, ambiguous or malformed option %s", argv[optind - 1]);
     if (code == 'h') {
       fputs(help, stdout);

@@ -145,7 +145,8 @@ weir_status gemma_bench(gemma_job *job) {
   const uint32_t context = gemma_job_context(job, needed);
   if (needed > context)
     return gemma_fail(WEIR_E_INVALID, "--bench %u,%u needs a context of %u tokens, and there is room for %u; give a larger "
-                      "--context", args->bench_prompt, args->bench_new, needed, context);
+                      "--context%s", args->bench_prompt, args->bench_new, needed, context,
+                      context == job->source.config.context ? " to a model that was trained for one" : "");
   weir_status status = gemma_job_open(job, context, 1);
   if (!status && !args->json) {
     gemma_report_plugins(job->session);
@@ -158,6 +159,7 @@ weir_status gemma_bench(gemma_job *job) {
     return WEIR_OK;
   }
   print_text(job->session, args, &result);
+  if (fflush(stdout) || ferror(stdout)) return gemma_fail(WEIR_E_IO, "the output could not be written");
   gemma_report_profile(job->session);
   return WEIR_OK;
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE /* mkostemp */
 #include "cache.h"
 
 #include <errno.h>
@@ -244,7 +245,6 @@ static void list_blobs(gemma_cache_writer *writer, const gemma_weights *weights)
 
 weir_status gemma_cache_create(const char *directory, const gemma_source *source, const gemma_weights *weights,
                                gemma_cache_writer **out_writer) {
-  char ending[32];
   gemma_cache_writer *writer = calloc(1, sizeof *writer);
   weir_status status = WEIR_OK;
   *out_writer = writer;
@@ -254,13 +254,12 @@ weir_status gemma_cache_create(const char *directory, const gemma_source *source
   if (!writer->entry) return gemma_fail(WEIR_E_NOMEM, "no memory to write a cache");
   memcpy(writer->header.magic, magic, sizeof magic);
   writer->header.version = VERSION;
-  snprintf(ending, sizeof ending, ".%ld.part", (long)getpid());
   status = fingerprint(source, &writer->header.model);
   if (!status) status = cache_path(directory, writer->header.model, weights, "", writer->path);
-  if (!status) status = cache_path(directory, writer->header.model, weights, ending, writer->part);
+  if (!status) status = cache_path(directory, writer->header.model, weights, ".XXXXXX", writer->part);
   if (status) return status;
   if (mkdir(directory, 0777) && errno != EEXIST) return fail_file(directory, "cannot be made");
-  writer->file = open(writer->part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  writer->file = mkostemp(writer->part, O_CLOEXEC); /* a name of its own: others may write the same cache */
   if (writer->file < 0) return fail_file(writer->part, "cannot be created");
   list_blobs(writer, weights);
   if (ftruncate(writer->file, (off_t)writer->header.size)) return fail_file(writer->part, "cannot be written");

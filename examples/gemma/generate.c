@@ -41,17 +41,19 @@ static weir_status tokenize_prompt(gemma_job *job, int32_t **out_tokens, uint32_
   return status;
 }
 
-/* The `wanted` greatest logits, greatest first; of equal ones the lower id. */
+/* The `wanted` greatest logits, greatest first; of equal ones the lower id. NaN is none of them; where there are too few,
+ * the rest has the id -1. */
 static void rank(const float *logits, uint32_t vocabulary, uint32_t wanted, ranked *out_top) {
   uint32_t count = 0;
   for (uint32_t id = 0; id < vocabulary; id++) {
     uint32_t at = count;
-    if (count == wanted && !(logits[id] > out_top[count - 1].logit)) continue;
+    if (isnan(logits[id]) || (count == wanted && !(logits[id] > out_top[count - 1].logit))) continue;
     if (count < wanted) count++;
     else at--;
     for (; at > 0 && logits[id] > out_top[at - 1].logit; at--) out_top[at] = out_top[at - 1];
     out_top[at] = (ranked){(int32_t)id, logits[id]};
   }
+  for (; count < wanted; count++) out_top[count] = (ranked){-1, NAN};
 }
 
 static weir_status keep(run *run, int32_t token) {
@@ -150,7 +152,7 @@ static weir_status json_text(struct json *json, const run *run) {
   }
   text[used] = '\0';
   json_key(json, "text");
-  json_string(json, text);
+  json_bytes(json, text, used);
   free(text);
   return WEIR_OK;
 }
@@ -185,7 +187,7 @@ static weir_status finish_text(const run *run) {
   putchar('\n');
   if (fflush(stdout) || ferror(stdout)) return gemma_fail(WEIR_E_IO, "the output could not be written");
   fprintf(stderr, "prompt: %u tokens, %.1f tok/s; text: %u tokens, %.1f tok/s\n", run->prompt_count,
-          rate(run->prompt_count, run->prefill_seconds), decoded(run), rate(decoded(run), run->decode_seconds));
+          rate(run->prompt_count, run->prefill_seconds), run->count, rate(decoded(run), run->decode_seconds));
   gemma_report_profile(run->job->session);
   return WEIR_OK;
 }

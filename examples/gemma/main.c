@@ -80,7 +80,7 @@ int main(int argc, char **argv) {
   weir_status status;
 
   switch (gemma_args_parse(argc, argv, &args)) {
-    case GEMMA_ARGS_DONE: return 0;
+    case GEMMA_ARGS_DONE: return fflush(stdout) || ferror(stdout) ? 1 : 0;
     case GEMMA_ARGS_USAGE: return 2;
     case GEMMA_ARGS_RUN: break;
   }

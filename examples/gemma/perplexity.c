@@ -120,8 +120,6 @@ weir_status gemma_perplexity(gemma_job *job) {
   double seconds = 0;
   weir_status status;
 
-  if (!job->tokenizer)
-    return gemma_fail(WEIR_E_INVALID, "--perplexity reads text, and a synthetic model has no tokenizer; give a file with -m");
   status = read_tokens(job, &tokens, &count, &bytes);
   if (!status) status = gemma_job_open(job, gemma_job_context(job, count - 1), LOGIT_ROWS);
   if (!status) {

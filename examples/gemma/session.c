@@ -178,11 +178,20 @@ static weir_status capture_decode(gemma_session *session) {
   return enqueued ? enqueued : status;
 }
 
+/* Plugins say of each plan whether its calls may be captured. */
+static bool may_capture(const gemma_session *session) {
+  uint32_t properties = session->stream ? WEIR_GRAPH_SAFE : 0;
+  for (uint32_t i = 0; i < session->weights.plans; i++) properties &= session->weights.plan[i].one.info.properties;
+  for (uint32_t i = 0; i < session->source.config.layers; i++)
+    properties &= session->layer[i].geometry->one.info.properties;
+  return properties & WEIR_GRAPH_SAFE;
+}
+
 weir_status gemma_decode(gemma_session *session, int32_t *out_next) {
   weir_status status = check_room(session, 1);
   *out_next = -1;
   if (status) return status;
-  if (session->profile || !session->stream) {
+  if (session->profile || (!session->graph && !may_capture(session))) {
     status = gemma_profile_begin(session->profile, GEMMA_DECODE);
     if (!status) status = enqueue_decode(session);
     if (!status) status = gemma_profile_end(session->profile);

@@ -11,7 +11,10 @@ static weir_status plan_way(weir_device *device, const weir_matvec_desc *desc, g
   *out_way = (gemma_way){.info = {.struct_size = sizeof out_way->info}};
   weir_status status = weir->plan_matvec(device, desc, &out_way->plan);
   if (!status) status = weir->matvec_get(out_way->plan, &out_way->info);
-  if (!status) out_way->workspace_size = weir->workspace_size(out_way->plan, desc->m_max);
+  for (uint32_t m = 1; m <= desc->m_max && !status; m++) { /* fewer rows may need more */
+    uint64_t size = weir->workspace_size(out_way->plan, m);
+    if (size > out_way->workspace_size) out_way->workspace_size = size;
+  }
   return status;
 }
 
