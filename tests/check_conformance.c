@@ -143,6 +143,8 @@ static const struct {
     {CONFORM_TAMPER_LENGTH, SDPA_DEVICE, "length", "after kv_len changed"},
     {CONFORM_TAMPER_ORACLE, INT4, "reference", "y of 'ref'"},
     {CONFORM_TAMPER_ORACLE, SDPA, "reference", "o of 'ref'"},
+    {CONFORM_TAMPER_LAYOUT, INT4, "layout", "packed["},
+    {CONFORM_TAMPER_LAYOUT, INT8, "layout", "packed["},
     {CONFORM_TAMPER_REFUSE, INT4, "unsupported", "refused for the test"},
     {CONFORM_TAMPER_REFUSE, SDPA, "unsupported", "refused for the test"},
 };

@@ -64,6 +64,7 @@ enum conform_tamper {
   CONFORM_TAMPER_GAP,           /* one bit between strided results */
   CONFORM_TAMPER_LENGTH,        /* a result after kv_len changed on the device */
   CONFORM_TAMPER_ORACLE,        /* the last element of what 'ref' gives */
+  CONFORM_TAMPER_LAYOUT,        /* one bit of the weights as packed for one row */
   CONFORM_TAMPER_REFUSE,        /* every plan is answered with "unsupported" */
   CONFORM_TAMPER_COUNT,
   /* These show only with conform_options.bit_identical, or with .graph. */

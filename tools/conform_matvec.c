@@ -90,6 +90,54 @@ static int check_pack(struct conform *c, struct matvec_unit *unit, const struct 
              : 0;
 }
 
+/* A plan for one row that names the same layout packs the same bytes. */
+static int check_layout(struct conform *c, const struct matvec_unit *unit, const struct matvec_data *data,
+                        const struct buffer *whole) {
+  struct matvec_unit one = {.device = c->device, .desc = unit->desc};
+  weir_matvec_info info = {.struct_size = sizeof info};
+  struct buffer packed;
+  one.desc.m_max = 1;
+  if (unit->desc.m_max == 1) {
+    return 0;
+  }
+  int planned = conform_plan(c, &one.desc, NULL, &one.plan);
+  if (planned != 0) {
+    c->detail[0] = planned < 0 ? c->detail[0] : 0;
+    return planned < 0 ? -1 : 0;
+  }
+  weir_status status = weir_matvec_get(one.plan, &info);
+  if (status != WEIR_OK) {
+    return conform_fail_call(c, "layout", "weir_matvec_get", status);
+  }
+  if (info.packed_tag != unit->info.packed_tag || info.packed_size != unit->info.packed_size) {
+    return 0;
+  }
+  if (buffer_make(c, &packed, NULL, "packed for one row", info.packed_size, 0)) {
+    return -1;
+  }
+  status = weir_pack(one.plan, &data->source, 0, one.desc.n, buffer_at(&packed), packed.size);
+  if (status != WEIR_OK) {
+    return conform_fail_call(c, "layout", "weir_pack", status);
+  }
+  if (buffer_receive(c, &packed, CONFORM_TAMPER_NONE, 0)) {
+    return -1;
+  }
+  unsigned char *of_one = buffer_image(&packed), *of_many = buffer_image(whole);
+  if (conform_tampered(c, CONFORM_TAMPER_LAYOUT)) {
+    of_one[packed.size - 1] ^= 1;
+  }
+  for (uint64_t i = 0; i < packed.size; ++i) {
+    if (of_one[i] != of_many[i]) {
+      return conform_fail(c, "layout",
+                          "packed[%llu] of %llu by a plan for one row: got 0x%02x, want 0x%02x as for m_max %u, whose "
+                          "packed_tag and packed_size are the same",
+                          (unsigned long long)i, (unsigned long long)packed.size, of_one[i], of_many[i],
+                          unit->desc.m_max);
+    }
+  }
+  return 0;
+}
+
 /* What `ref` makes of it, with f32 results. */
 static int ask_oracle(struct conform *c, const struct matvec_unit *unit, const struct matvec_data *data, uint32_t m,
                       weir_act act, double *out_want) {
@@ -381,7 +429,7 @@ enum conform_status matvec_run(struct conform *c, const struct matvec_case *item
   if (conform_wants_graph(c, c->device) && !conform_can_graph(c, unit.info.properties)) {
     return CONFORM_UNSUPPORTED;
   }
-  if (check_info(c, &unit) || check_pack(c, &unit, &data, &host) ||
+  if (check_info(c, &unit) || check_pack(c, &unit, &data, &host) || check_layout(c, &unit, &data, &host) ||
       unit_run(c, &unit, item->m, data.x, item->unaligned, &call)) {
     return CONFORM_FAIL;
   }
