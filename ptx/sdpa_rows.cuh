@@ -12,9 +12,6 @@
 #include "sdpa_args.h"
 #include "tensor.cuh"
 
-#define MINUS_INFINITY bits_to_float(0xff800000u)
-#define LOG2_E 1.44269504088896340736f
-
 struct row_tile {
   uint32_t batch, kv_head, index; // index among the row tiles of this KV head
   uint32_t first, count;          // rows
@@ -134,16 +131,10 @@ DEVICE int64_t mask_row(const sdpa_kernel_args &a, const row_tile &t, const row_
 
 // ---- Scores -------------------------------------------------------------------
 
-// From q.k to the score in units of log2. Of the two formulas for tanh the first has its
-// error, 2^-22, times the softcap; near 0 the series has it times the score.
+// From q.k to the score in units of log2.
 DEVICE float score_of(const sdpa_kernel_args &a, float dot) {
   float x = mul_rn(dot, a.scale);
-  if (a.softcap == 0.0f) return x;
-  float y = div_rn(x, a.softcap), y2 = mul_rn(y, y);
-  float e = exp2_fast(mul_rn(y, 2.0f * LOG2_E));
-  float capped = mul_rn(a.softcap, add_rn(1.0f, -div_rn(2.0f, add_rn(e, 1.0f))));
-  float series = fma_rn(fma_rn(fma_rn(y2, -17.0f / 315.0f, 2.0f / 15.0f), y2, -1.0f / 3.0f), y2, 1.0f);
-  return mul_rn(y2 < 1.0f / 64.0f ? mul_rn(x, series) : capped, LOG2_E);
+  return a.softcap == 0.0f ? x : mul_rn(soft_capped(x, a.softcap), LOG2_E);
 }
 
 // What a maximum is taken for where it is subtracted: -Inf - -Inf must not come up.

@@ -116,3 +116,16 @@ DEVICE void warp_barrier() { __syncwarp(); }
 DEVICE uint32_t block_z() { return blockIdx.z; }
 DEVICE uint32_t blocks_x() { return gridDim.x; }
 #endif
+
+#define MINUS_INFINITY bits_to_float(0xff800000u)
+#define LOG2_E 1.44269504088896340736f
+
+// softcap * tanh(x / softcap). Of the two formulas for tanh the first has its error, 2^-22,
+// times the softcap; near 0 the series has it times x.
+DEVICE float soft_capped(float x, float softcap) {
+  float y = div_rn(x, softcap), y2 = mul_rn(y, y);
+  float e = exp2_fast(mul_rn(y, 2.0f * LOG2_E));
+  float far = mul_rn(softcap, add_rn(1.0f, -div_rn(2.0f, add_rn(e, 1.0f))));
+  float series = fma_rn(fma_rn(fma_rn(y2, -17.0f / 315.0f, 2.0f / 15.0f), y2, -1.0f / 3.0f), y2, 1.0f);
+  return y2 < 1.0f / 64.0f ? mul_rn(x, series) : far;
+}

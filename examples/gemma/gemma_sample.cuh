@@ -11,8 +11,6 @@
 #include "gemma_rows.cuh"
 #include "sampling.h"
 
-#define MINUS_INFINITY bits_to_float(0xff800000u)
-
 DEVICE uint64_t shuffle_xor(uint64_t v, int mask) {
   return (uint64_t)shuffle_xor((uint32_t)(v >> 32), mask) << 32 | shuffle_xor((uint32_t)v, mask);
 }
@@ -79,15 +77,6 @@ DEVICE uint64_t greatest_of_block(uint64_t v, uint64_t *of_warps) {
   return greatest_of_warp(lane < GEMMA_CHOOSE_THREADS / 32 ? of_warps[lane] : 0);
 }
 
-// As attention has it (sdpa_rows.cuh): near 0 a series, whose error is relative.
-DEVICE float capped(float x, float softcap) {
-  float y = div_rn(x, softcap), y2 = mul_rn(y, y);
-  float e = exp2_fast(mul_rn(y, 2.8853901f));
-  float far = mul_rn(softcap, add_rn(1.0f, -div_rn(2.0f, add_rn(e, 1.0f))));
-  float series = fma_rn(fma_rn(fma_rn(y2, -17.0f / 315.0f, 2.0f / 15.0f), y2, -1.0f / 3.0f), y2, 1.0f);
-  return y2 < 1.0f / 64.0f ? mul_rn(x, series) : far;
-}
-
 DEVICE void put_token(const gemma_choose_args &a, uint32_t token) {
   int next = a.state->position + (int)a.rows;
   a.tokens[next] = (int)token;
@@ -107,7 +96,7 @@ KERNEL(GEMMA_CHOOSE_THREADS, gemma_most, const GRID_CONSTANT gemma_choose_args a
     if (first + e >= a.vocabulary) continue;
     if (!is_whole) logits.at[e] = a.logits[first + e];
     if (a.softcap > 0.0f) {
-      logits.at[e] = capped(logits.at[e], a.softcap);
+      logits.at[e] = soft_capped(logits.at[e], a.softcap);
       if (!is_whole) a.logits[first + e] = logits.at[e];
     }
     most = greatest(most, rank_of(logits.at[e], first + e));
@@ -138,11 +127,6 @@ DEVICE uint32_t key_of(float logit, float most, float scale) {
   e = fma_rn(e, f, GEMMA_EXP2_1);
   e = fma_rn(e, f, 1.0f);
   return 1 + float_to_bits(e) - 0x3f800000u + ((uint32_t)(float_to_int_rn(n) - GEMMA_KEY_LEAST) << 23);
-}
-
-DEVICE uint64_t weight_of(uint32_t key) {
-  if (key == 0) return 0;
-  return ((uint64_t)(1u << 23 | ((key - 1) & 0x7fffffu)) << ((key - 1) >> 23)) >> 23;
 }
 
 // The keys of four tokens; 0 past the last.
@@ -198,7 +182,7 @@ KERNEL(GEMMA_COUNT_THREADS, gemma_goal, const GRID_CONSTANT gemma_choose_args a)
   uint32_t key[4];
   load_keys(a, a.choice->most, 4 * (block_x() * GEMMA_COUNT_THREADS + thread_x()), key);
   UNROLL for (int e = 0; e < 4; e++)
-    if (key[e]) atomic_add(a.counts + (key[e] >> GEMMA_KEY_LOW), weight_of(key[e]));
+    if (key[e]) atomic_add(a.counts + (key[e] >> GEMMA_KEY_LOW), gemma_weight(key[e]));
   if (!is_last_block(a.choice)) return;
   uint64_t goal = 0, above = 0;
   uint32_t group = 0;
@@ -216,7 +200,7 @@ KERNEL(GEMMA_COUNT_THREADS, gemma_least, const GRID_CONSTANT gemma_choose_args a
   load_keys(a, a.choice->most, 4 * (block_x() * GEMMA_COUNT_THREADS + thread_x()), key);
   UNROLL for (int e = 0; e < 4; e++)
     if (key[e] && key[e] >> GEMMA_KEY_LOW == group)
-      atomic_add(a.counts + (key[e] & ((1u << GEMMA_KEY_LOW) - 1)), weight_of(key[e]));
+      atomic_add(a.counts + (key[e] & ((1u << GEMMA_KEY_LOW) - 1)), gemma_weight(key[e]));
   if (!is_last_block(a.choice)) return;
   uint64_t goal = a.choice->goal, above = a.choice->above;
   uint32_t low = 0;
@@ -226,25 +210,12 @@ KERNEL(GEMMA_COUNT_THREADS, gemma_least, const GRID_CONSTANT gemma_choose_args a
 
 // ---- The choice ---------------------------------------------------------------
 
-DEVICE uint64_t splitmix64(uint64_t seed, uint64_t n) {
-  uint64_t z = seed + (n + 1) * 0x9e3779b97f4a7c15u;
-  z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-  z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-  return z ^ z >> 31;
-}
-
-DEVICE uint64_t upper_product(uint64_t a, uint64_t b) {
-  uint64_t a0 = a & 0xffffffffu, a1 = a >> 32, b0 = b & 0xffffffffu, b1 = b >> 32;
-  uint64_t middle = a1 * b0 + (a0 * b0 >> 32), other = a0 * b1 + (middle & 0xffffffffu);
-  return a1 * b1 + (middle >> 32) + (other >> 32);
-}
-
 DEVICE uint64_t kept_weights(const gemma_choose_args &a, float most, uint32_t least, uint32_t first, uint64_t *weight) {
   uint32_t key[4];
   load_keys(a, most, first, key);
   uint64_t sum = 0;
   UNROLL for (int e = 0; e < 4; e++) {
-    weight[e] = key[e] >= least ? weight_of(key[e]) : 0;
+    weight[e] = key[e] >= least ? gemma_weight(key[e]) : 0;
     sum += weight[e];
   }
   return sum;
@@ -272,7 +243,7 @@ KERNEL(GEMMA_CHOOSE_THREADS, gemma_choose, const GRID_CONSTANT gemma_choose_args
     if (thread_x() == 0) put_token(a, 0);
     return;
   }
-  uint64_t u = upper_product(splitmix64(a.seed, (uint32_t)(a.state->position + (int)a.rows)), total);
+  uint64_t u = gemma_upper_product(gemma_splitmix64(a.seed, (uint32_t)(a.state->position + (int)a.rows)), total);
   if (u >= before && u - before < mine)
     NO_UNROLL for (uint32_t i = begin; i < end; i++) {
       uint64_t of_block = load_of_blocks(a.of_blocks + i);

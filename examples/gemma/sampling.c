@@ -19,24 +19,6 @@ static uint32_t key_of(float logit, float most, float scale) {
   return 1 + bits - 0x3f800000u + ((uint32_t)((int)n - GEMMA_KEY_LEAST) << 23);
 }
 
-static uint64_t weight_of(uint32_t key) {
-  if (key == 0) return 0;
-  return ((uint64_t)(1u << 23 | ((key - 1) & 0x7fffffu)) << ((key - 1) >> 23)) >> 23;
-}
-
-static uint64_t splitmix64(uint64_t seed, uint64_t n) {
-  uint64_t z = seed + (n + 1) * 0x9e3779b97f4a7c15u;
-  z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-  z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-  return z ^ z >> 31;
-}
-
-static uint64_t upper_product(uint64_t a, uint64_t b) {
-  uint64_t a0 = a & 0xffffffffu, a1 = a >> 32, b0 = b & 0xffffffffu, b1 = b >> 32;
-  uint64_t middle = a1 * b0 + (a0 * b0 >> 32), other = a0 * b1 + (middle & 0xffffffffu);
-  return a1 * b1 + (middle >> 32) + (other >> 32);
-}
-
 /* The greatest index from which on the weights, with those `above`, reach the goal. */
 static uint32_t find_goal(const uint64_t *weights, uint32_t count, uint64_t goal, uint64_t *above) {
   uint32_t i = count;
@@ -51,8 +33,8 @@ static weir_status find_least_key(const gemma_sampling *sampling, const float *l
   if (!groups) return gemma_fail(WEIR_E_NOMEM, "no memory to sort %u tokens by probability", vocabulary);
   for (uint32_t i = 0; i < vocabulary; i++) {
     uint32_t key = key_of(logits[i], most, scale);
-    groups[key >> KEY_LOW] += weight_of(key);
-    total += weight_of(key);
+    groups[key >> KEY_LOW] += gemma_weight(key);
+    total += gemma_weight(key);
   }
   double wanted = ceil((double)sampling->top_p * (double)total);
   uint64_t goal = wanted < 1 ? 1 : (uint64_t)wanted;
@@ -60,7 +42,7 @@ static weir_status find_least_key(const gemma_sampling *sampling, const float *l
   uint32_t group = find_goal(groups, GROUPS, goal, &above);
   for (uint32_t i = 0; i < vocabulary; i++) {
     uint32_t key = key_of(logits[i], most, scale);
-    if (key >> KEY_LOW == group) keys[key & (KEYS - 1)] += weight_of(key);
+    if (key >> KEY_LOW == group) keys[key & (KEYS - 1)] += gemma_weight(key);
   }
   *out_key = group << KEY_LOW | find_goal(keys, KEYS, goal, &above);
   free(groups);
@@ -83,12 +65,12 @@ weir_status gemma_choose(const gemma_sampling *sampling, const float *logits, ui
   uint64_t total = 0, sum = 0;
   for (uint32_t i = 0; i < vocabulary; i++) {
     uint32_t key = key_of(logits[i], most, scale);
-    if (key >= least) total += weight_of(key);
+    if (key >= least) total += gemma_weight(key);
   }
-  uint64_t u = upper_product(splitmix64(sampling->seed, position), total);
+  uint64_t u = gemma_upper_product(gemma_splitmix64(sampling->seed, position), total);
   for (uint32_t i = 0; i < vocabulary; i++) {
     uint32_t key = key_of(logits[i], most, scale);
-    if (key >= least) sum += weight_of(key);
+    if (key >= least) sum += gemma_weight(key);
     if (sum > u) {
       *out_token = (int32_t)i;
       return WEIR_OK;

@@ -35,6 +35,31 @@
 
 enum { GEMMA_KEY_LEAST = -40, /* of x */ GEMMA_KEY_MOST = 1 + (40 << 23) };
 
+#ifdef DEVICE /* of device.cuh, which kernels include first */
+#define GEMMA_SAMPLING DEVICE
+#else
+#define GEMMA_SAMPLING static inline
+#endif
+
+GEMMA_SAMPLING uint64_t gemma_weight(uint32_t key) {
+  if (key == 0) return 0;
+  return ((uint64_t)(1u << 23 | ((key - 1) & 0x7fffffu)) << ((key - 1) >> 23)) >> 23;
+}
+
+GEMMA_SAMPLING uint64_t gemma_splitmix64(uint64_t seed, uint64_t n) {
+  uint64_t z = seed + (n + 1) * 0x9e3779b97f4a7c15u;
+  z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+  z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+  return z ^ z >> 31;
+}
+
+/* The upper 64 bits of a * b. */
+GEMMA_SAMPLING uint64_t gemma_upper_product(uint64_t a, uint64_t b) {
+  uint64_t a0 = a & 0xffffffffu, a1 = a >> 32, b0 = b & 0xffffffffu, b1 = b >> 32;
+  uint64_t middle = a1 * b0 + (a0 * b0 >> 32), other = a0 * b1 + (middle & 0xffffffffu);
+  return a1 * b1 + (middle >> 32) + (other >> 32);
+}
+
 #ifndef __CUDACC__
 #ifndef WEIR_EMULATE
 #include "ops.h"
