@@ -6,6 +6,7 @@
 
 #include "../tools/conform_case.h"
 #include "support.h"
+#include "witness.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -148,20 +149,6 @@ static const struct {
     {CONFORM_TAMPER_REFUSE, INT4, "unsupported", "refused for the test"},
     {CONFORM_TAMPER_REFUSE, SDPA, "unsupported", "refused for the test"},
 };
-
-struct witness {
-  enum conform_status status;
-  char check[32], detail[640];
-  uint32_t count;
-};
-
-static void remember(void *user, const struct conform_result *result) {
-  struct witness *witness = user;
-  witness->status = result->status;
-  snprintf(witness->check, sizeof witness->check, "%s", result->check);
-  snprintf(witness->detail, sizeof witness->detail, "%s", result->detail);
-  witness->count++;
-}
 
 START_TEST(test_damage_is_found) {
   for (int tampered = 0; tampered < 2; ++tampered) {

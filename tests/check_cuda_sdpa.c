@@ -132,7 +132,8 @@ enum { PLUGINS = sizeof plugins / sizeof plugins[0] };
 
 /* ---- Faults ------------------------------------------------------------- */
 
-static weir_status everything(weir_runtime *runtime, bool *out_solved) {
+static weir_status everything(weir_runtime *runtime, const void *unused, bool *out_solved) {
+  (void)unused;
   static const int32_t lengths[BATCH] = {FILLED, 70};
   static float o[ROWS * D];
   struct on_device memory = {0};
@@ -152,41 +153,17 @@ static weir_status everything(weir_runtime *runtime, bool *out_solved) {
   return status;
 }
 
-/* As in check_cuda.c. */
 START_TEST(test_every_driver_call_may_fail) {
   machine("sm=90,sms=8", NULL);
   make_values();
   bool solved = false;
-  unsigned failed = 0;
   struct fakecuda_launch last;
   weir_runtime *runtime = open_with(plugins[_i].plugin);
-  ASSERT_OK(everything(runtime, &solved));
+  ASSERT_OK(everything(runtime, NULL, &solved));
   ck_assert(solved);
   CONTROL(fakecuda_last_launch)(&last);
   ck_assert_str_eq(last.name, plugins[_i].last_kernel);
-  CONTROL(fakecuda_reset)();
-  ASSERT_OK(everything(runtime, &solved));
-  uint64_t calls = CONTROL(fakecuda_calls)(NULL);
-  ck_assert_uint_gt(calls, 20);
-  for (uint64_t n = 1; n <= calls; n++) {
-    CONTROL(fakecuda_reset)();
-    CONTROL(fakecuda_fail_nth)(n, 999);
-    weir_status status = everything(runtime, &solved);
-    if (status) {
-      failed++;
-      ck_assert_msg(status == WEIR_E_DRIVER, "call %u: %s", (unsigned)n, weir_last_error());
-      ASSERT_NAMES(weir_last_error(), "999");
-    } else {
-      ck_assert_msg(solved, "call %u failed unnoticed and the result is wrong", (unsigned)n);
-    }
-    CONTROL(fakecuda_fail_nth)(0, 0);
-    char after[64];
-    snprintf(after, sizeof after, "failing call %u of %u", (unsigned)n, (unsigned)calls);
-    assert_nothing_lives(after);
-    ASSERT_OK(everything(runtime, &solved));
-    ck_assert_msg(solved, "%s: the runtime does not work afterwards", after);
-  }
-  ck_assert_uint_gt(failed, 20);
+  assert_every_driver_call_may_fail(runtime, everything, NULL, 20);
   weir_close(runtime);
 }
 END_TEST

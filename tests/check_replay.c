@@ -5,6 +5,7 @@
 
 #include "../tools/conform_case.h"
 #include "stand_in.h"
+#include "witness.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,20 +16,6 @@
 #define SDPA "sdpa/d128/h4x1-q1-kv129/bf16-bf16-bf16/ordinary"
 #define SDPA_DEVICE "sdpa/d128/h4x2-q1-kv0,1,300of300-device-b3/bf16-bf16-bf16/ordinary"
 #define SDPA_WHOLE "sdpa/d128/h4x2-q1-kv300of300-device/bf16-bf16-bf16/ordinary"
-
-struct witness {
-  enum conform_status status;
-  char check[32], detail[640];
-  uint32_t count;
-};
-
-static void remember(void *user, const struct conform_result *result) {
-  struct witness *witness = user;
-  witness->status = result->status;
-  snprintf(witness->check, sizeof witness->check, "%s", result->check);
-  snprintf(witness->detail, sizeof witness->detail, "%s", result->detail);
-  witness->count++;
-}
 
 /* One case, on the stand-in driver. */
 static void run_one(struct conform_options options, struct conform_summary *out_summary, struct witness *out_witness) {

@@ -2,6 +2,7 @@
 #include "stand_in.h"
 
 #include <dlfcn.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 static void *library;
@@ -47,4 +48,34 @@ void assert_nothing_lives(const char *after) {
   ck_assert_msg(all == 0, "%s leaves %u allocations, %u modules, %u contexts, %u streams, %u events, %u graphs", after,
                 (unsigned)live.allocs, (unsigned)live.modules, (unsigned)live.contexts, (unsigned)live.streams,
                 (unsigned)live.events, (unsigned)(live.graphs + live.graph_execs));
+}
+
+void assert_every_driver_call_may_fail(weir_runtime *runtime, everything_fn everything, const void *of, unsigned least) {
+  bool solved = false;
+  unsigned failed = 0;
+  ASSERT_OK(everything(runtime, of, &solved));
+  ck_assert(solved);
+  CONTROL(fakecuda_reset)();
+  ASSERT_OK(everything(runtime, of, &solved));
+  uint64_t calls = CONTROL(fakecuda_calls)(NULL);
+  ck_assert_uint_gt(calls, 20);
+  for (uint64_t n = 1; n <= calls; n++) {
+    CONTROL(fakecuda_reset)();
+    CONTROL(fakecuda_fail_nth)(n, 999);
+    weir_status status = everything(runtime, of, &solved);
+    if (status) {
+      failed++;
+      ck_assert_msg(status == WEIR_E_DRIVER, "call %u: %s", (unsigned)n, weir_last_error());
+      ASSERT_NAMES(weir_last_error(), "999");
+    } else {
+      ck_assert_msg(solved, "call %u failed unnoticed and the result is wrong", (unsigned)n);
+    }
+    CONTROL(fakecuda_fail_nth)(0, 0);
+    char after[64];
+    snprintf(after, sizeof after, "failing call %u of %u", (unsigned)n, (unsigned)calls);
+    assert_nothing_lives(after);
+    ASSERT_OK(everything(runtime, of, &solved));
+    ck_assert_msg(solved, "%s: the runtime does not work afterwards", after);
+  }
+  ck_assert_uint_gt(failed, least);
 }

@@ -19,4 +19,10 @@ weir_runtime *open_cuda(const char *driver);
 void machine(const char *devices, const char *version);
 void assert_nothing_lives(const char *after);
 
+/* Opens a device, plans, computes, and closes all; whether the result is right. */
+typedef weir_status (*everything_fn)(weir_runtime *runtime, const void *of, bool *out_solved);
+/* Every driver call of it fails in turn: a clean error, nothing left, and the runtime works
+ * afterwards. Calls that give something back may fail unnoticed; more than `least` may not. */
+void assert_every_driver_call_may_fail(weir_runtime *runtime, everything_fn everything, const void *of, unsigned least);
+
 #endif
