@@ -102,10 +102,8 @@ static void print_text(const gemma_session *session, const gemma_args *args, con
 static void json_samples(struct json *json, const char *key, const samples *samples) {
   json_key(json, key);
   json_object_begin(json);
-  json_key(json, "mean");
-  json_double(json, mean(samples));
-  json_key(json, "deviation");
-  json_double(json, deviation(samples));
+  gemma_json_number(json, "mean", mean(samples));
+  gemma_json_number(json, "deviation", deviation(samples));
   json_key(json, "runs");
   json_array_begin(json);
   for (int i = 0; i < RUNS; i++) json_double(json, samples->value[i]);
@@ -113,7 +111,7 @@ static void json_samples(struct json *json, const char *key, const samples *samp
   json_object_end(json);
 }
 
-static int print_json(const gemma_session *session, const gemma_args *args, const result *result) {
+static weir_status print_json(const gemma_session *session, const gemma_args *args, const result *result) {
   struct json json;
   json_start(&json, stdout);
   json_object_begin(&json);
@@ -126,15 +124,13 @@ static int print_json(const gemma_session *session, const gemma_args *args, cons
   json_uint(&json, DROPPED);
   json_samples(&json, "prefill_tokens_per_second", &result->prefill);
   json_samples(&json, "decode_tokens_per_second", &result->decode);
-  json_key(&json, "bytes_per_token");
-  json_double(&json, result->bytes);
-  json_key(&json, "read_bandwidth");
-  json_double(&json, result->bandwidth);
-  json_key(&json, "percent_of_roofline");
-  json_double(&json, percent(result));
+  gemma_json_number(&json, "bytes_per_token", result->bytes);
+  gemma_json_number(&json, "read_bandwidth", result->bandwidth);
+  gemma_json_number(&json, "percent_of_roofline", percent(result));
   gemma_json_profile(&json, session);
   json_object_end(&json);
-  return json_finish(&json);
+  json_finish(&json);
+  return gemma_finish_output();
 }
 
 weir_status gemma_bench(gemma_job *job) {
@@ -154,12 +150,8 @@ weir_status gemma_bench(gemma_job *job) {
   }
   if (!status) status = run_all(job, &result);
   if (status) return status;
-  if (args->json) {
-    if (print_json(job->session, args, &result)) return gemma_fail(WEIR_E_IO, "the output could not be written");
-    return WEIR_OK;
-  }
+  if (args->json) return print_json(job->session, args, &result);
   print_text(job->session, args, &result);
-  if (fflush(stdout) || ferror(stdout)) return gemma_fail(WEIR_E_IO, "the output could not be written");
   gemma_report_profile(job->session);
-  return WEIR_OK;
+  return gemma_finish_output();
 }

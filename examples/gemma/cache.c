@@ -91,6 +91,7 @@ static weir_status hash_tensors(void *arg, uint32_t first, uint32_t end) {
  * sooner done than importing and packing them. */
 static weir_status fingerprint(const gemma_source *source, uint64_t *out_model) {
   uint64_t hash = hash_text(VERSION, source->config.name), count = 0;
+  *out_model = 0;
   if (source->gguf) count = weir->gguf_tensor_count(source->gguf);
   tensors tensors = {source->gguf, calloc(count + 1, sizeof *tensors.hash)};
   if (!tensors.hash || count > UINT32_MAX) {
@@ -162,13 +163,13 @@ static weir_status adopt(void *mapped, uint64_t size, bool in_place, gemma_cache
 }
 
 weir_status gemma_cache_open(const char *directory, const gemma_source *source, gemma_weights *weights, bool in_place,
-                             gemma_cache **out_cache) {
+                             uint64_t *out_model, gemma_cache **out_cache) {
   char path[PATH_SIZE];
-  uint64_t model;
   struct stat info;
   void *mapped = MAP_FAILED;
   const char *why;
-  weir_status status = fingerprint(source, &model);
+  weir_status status = fingerprint(source, out_model);
+  const uint64_t model = *out_model;
 
   *out_cache = NULL;
   if (!status) status = cache_path(directory, model, weights, "", path);
@@ -243,10 +244,10 @@ static void list_blobs(gemma_cache_writer *writer, const gemma_weights *weights)
   writer->header.size = at;
 }
 
-weir_status gemma_cache_create(const char *directory, const gemma_source *source, const gemma_weights *weights,
+weir_status gemma_cache_create(const char *directory, uint64_t model, const gemma_weights *weights,
                                gemma_cache_writer **out_writer) {
   gemma_cache_writer *writer = calloc(1, sizeof *writer);
-  weir_status status = WEIR_OK;
+  weir_status status;
   *out_writer = writer;
   if (!writer) return gemma_fail(WEIR_E_NOMEM, "no memory to write a cache");
   writer->file = -1;
@@ -254,9 +255,9 @@ weir_status gemma_cache_create(const char *directory, const gemma_source *source
   if (!writer->entry) return gemma_fail(WEIR_E_NOMEM, "no memory to write a cache");
   memcpy(writer->header.magic, magic, sizeof magic);
   writer->header.version = VERSION;
-  status = fingerprint(source, &writer->header.model);
-  if (!status) status = cache_path(directory, writer->header.model, weights, "", writer->path);
-  if (!status) status = cache_path(directory, writer->header.model, weights, ".XXXXXX", writer->part);
+  writer->header.model = model;
+  status = cache_path(directory, model, weights, "", writer->path);
+  if (!status) status = cache_path(directory, model, weights, ".XXXXXX", writer->part);
   if (status) return status;
   if (mkdir(directory, 0777) && errno != EEXIST) return fail_file(directory, "cannot be made");
   writer->file = mkostemp(writer->part, O_CLOEXEC); /* a name of its own: others may write the same cache */

@@ -13,10 +13,10 @@
 
 typedef struct gemma_cache gemma_cache;
 
-/* *out_cache is null, without error, when the directory has no fit file; why not goes to
+/* *out_model is the model's fingerprint, for which all of its file is read, for gemma_cache_create. *out_cache is null, without error, when the directory has no fit file; why not goes to
  * stderr, unless there is just none. in_place: the blobs are used where they are mapped. */
 weir_status gemma_cache_open(const char *directory, const gemma_source *source, gemma_weights *weights, bool in_place,
-                             gemma_cache **out_cache);
+                             uint64_t *out_model, gemma_cache **out_cache);
 void gemma_cache_close(gemma_cache *cache);
 /* Whether a cache is given and its blobs are used where they are. */
 bool gemma_cache_in_place(const gemma_cache *cache);
@@ -24,7 +24,7 @@ bool gemma_cache_in_place(const gemma_cache *cache);
 weir_status gemma_cache_upload(const gemma_cache *cache, gemma_weights *weights);
 
 typedef struct gemma_cache_writer gemma_cache_writer;
-weir_status gemma_cache_create(const char *directory, const gemma_source *source, const gemma_weights *weights,
+weir_status gemma_cache_create(const char *directory, uint64_t model, const gemma_weights *weights,
                                gemma_cache_writer **out_writer);
 /* A gemma_blob_fn; user is the writer. */
 weir_status gemma_cache_save(void *writer, const gemma_blob *blob, const void *bytes);

@@ -127,6 +127,5 @@ weir_status gemma_chat(gemma_job *job) {
     free(tokens);
   }
   free(line);
-  if (!status && ferror(stdout)) status = gemma_fail(WEIR_E_IO, "the output could not be written");
-  return status;
+  return status ? status : gemma_finish_output();
 }

@@ -157,11 +157,6 @@ static weir_status json_text(struct json *json, const run *run) {
   return WEIR_OK;
 }
 
-static void json_number(struct json *json, const char *key, double value) {
-  json_key(json, key);
-  json_double(json, value);
-}
-
 static weir_status print_json(const run *run) {
   struct json json;
   json_start(&json, stdout);
@@ -173,19 +168,20 @@ static weir_status print_json(const run *run) {
   json_array_end(&json);
   json_tokens(&json, run);
   weir_status status = json_text(&json, run);
-  json_number(&json, "prefill_seconds", run->prefill_seconds);
-  json_number(&json, "decode_seconds", run->decode_seconds);
-  json_number(&json, "prefill_tokens_per_second", rate(run->prompt_count, run->prefill_seconds));
-  json_number(&json, "decode_tokens_per_second", rate(decoded(run), run->decode_seconds));
+  gemma_json_number(&json, "prefill_seconds", run->prefill_seconds);
+  gemma_json_number(&json, "decode_seconds", run->decode_seconds);
+  gemma_json_number(&json, "prefill_tokens_per_second", rate(run->prompt_count, run->prefill_seconds));
+  gemma_json_number(&json, "decode_tokens_per_second", rate(decoded(run), run->decode_seconds));
   gemma_json_profile(&json, run->job->session);
   json_object_end(&json);
-  if (json_finish(&json) && !status) status = gemma_fail(WEIR_E_IO, "the output could not be written");
-  return status;
+  json_finish(&json);
+  return status ? status : gemma_finish_output();
 }
 
 static weir_status finish_text(const run *run) {
   putchar('\n');
-  if (fflush(stdout) || ferror(stdout)) return gemma_fail(WEIR_E_IO, "the output could not be written");
+  weir_status status = gemma_finish_output();
+  if (status) return status;
   fprintf(stderr, "prompt: %u tokens, %.1f tok/s; text: %u tokens, %.1f tok/s\n", run->prompt_count,
           rate(run->prompt_count, run->prefill_seconds), run->count, rate(decoded(run), run->decode_seconds));
   gemma_report_profile(run->job->session);

@@ -30,6 +30,7 @@ weir_status gemma_perplexity(gemma_job *job);
 
 /* The text of a file, malloc'd and NUL-terminated. */
 weir_status gemma_read_file(const char *path, char **out_text, size_t *out_bytes);
-double gemma_seconds(void);
+/* Flushes stdout: WEIR_E_IO when anything could not be written. */
+weir_status gemma_finish_output(void);
 
 #endif

@@ -3,16 +3,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "generate.h"
 
 enum { DEFAULT_CONTEXT = 4096, DEFAULT_CHUNK = 512 };
 
-double gemma_seconds(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+weir_status gemma_finish_output(void) {
+  if (!fflush(stdout) && !ferror(stdout)) return WEIR_OK;
+  return gemma_fail(WEIR_E_IO, "the output could not be written");
 }
 
 weir_status gemma_read_file(const char *path, char **out_text, size_t *out_bytes) {
@@ -80,7 +78,7 @@ int main(int argc, char **argv) {
   weir_status status;
 
   switch (gemma_args_parse(argc, argv, &args)) {
-    case GEMMA_ARGS_DONE: return fflush(stdout) || ferror(stdout) ? 1 : 0;
+    case GEMMA_ARGS_DONE: return gemma_finish_output() ? 1 : 0;
     case GEMMA_ARGS_USAGE: return 2;
     case GEMMA_ARGS_RUN: break;
   }

@@ -22,3 +22,7 @@ void gemma_arena_close(gemma_arena *arena) {
   if (arena->base) weir->memory_free(arena->device, arena->base);
   arena->base = NULL;
 }
+
+weir_status gemma_clear(weir_device *device, void *piece, uint64_t bytes) {
+  return bytes ? weir->memory_fill(device, piece, 0, bytes, NULL) : WEIR_OK;
+}

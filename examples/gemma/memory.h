@@ -20,5 +20,7 @@ void *gemma_take(gemma_arena *arena, uint64_t bytes);
 /* Allocates what was counted, and starts handing out. */
 weir_status gemma_arena_open(gemma_arena *arena);
 void gemma_arena_close(gemma_arena *arena);
+/* Zeros; a piece of no bytes may be null. */
+weir_status gemma_clear(weir_device *device, void *piece, uint64_t bytes);
 
 #endif

@@ -64,11 +64,6 @@ static weir_status score_text(score *score, int32_t *tokens, uint32_t count) {
   return status;
 }
 
-static void json_number(struct json *json, const char *key, double value) {
-  json_key(json, key);
-  json_double(json, value);
-}
-
 static weir_status print_json(const score *score, size_t bytes, double seconds) {
   struct json json;
   json_start(&json, stdout);
@@ -80,19 +75,20 @@ static weir_status print_json(const score *score, size_t bytes, double seconds) 
   json_uint(&json, bytes);
   json_key(&json, "tokens");
   json_uint(&json, score->predicted);
-  json_number(&json, "perplexity", exp(score->nats / (double)score->predicted));
-  json_number(&json, "bits_per_byte", score->nats / log(2) / (double)bytes);
-  json_number(&json, "seconds", seconds);
+  gemma_json_number(&json, "perplexity", exp(score->nats / (double)score->predicted));
+  gemma_json_number(&json, "bits_per_byte", score->nats / log(2) / (double)bytes);
+  gemma_json_number(&json, "seconds", seconds);
   gemma_json_profile(&json, score->job->session);
   json_object_end(&json);
-  if (json_finish(&json)) return gemma_fail(WEIR_E_IO, "the output could not be written");
-  return WEIR_OK;
+  json_finish(&json);
+  return gemma_finish_output();
 }
 
 static weir_status print_text(const score *score, size_t bytes, double seconds) {
   printf("perplexity %.4f of %llu tokens, %.4f bits per byte of text\n", exp(score->nats / (double)score->predicted),
          (unsigned long long)score->predicted, score->nats / log(2) / (double)bytes);
-  if (fflush(stdout) || ferror(stdout)) return gemma_fail(WEIR_E_IO, "the output could not be written");
+  weir_status status = gemma_finish_output();
+  if (status) return status;
   fprintf(stderr, "%.1f tok/s\n", (double)score->predicted / seconds);
   gemma_report_profile(score->job->session);
   return WEIR_OK;

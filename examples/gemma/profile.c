@@ -26,7 +26,7 @@ struct gemma_profile {
   uint32_t marks;
 };
 
-static double clock_seconds(void) {
+double gemma_seconds(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
@@ -62,7 +62,7 @@ static weir_status stamp(gemma_profile *profile, uint32_t line) {
   profile->marks++;
   mark->line = line;
   if (!profile->has_events) {
-    mark->seconds = clock_seconds();
+    mark->seconds = gemma_seconds();
     return WEIR_OK;
   }
   if (!mark->event) status = weir->event_create(profile->device, &mark->event);

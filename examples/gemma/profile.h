@@ -6,6 +6,9 @@
 
 #include "library.h"
 
+/* Of a clock that only goes forward. */
+double gemma_seconds(void);
+
 typedef struct gemma_profile gemma_profile;
 
 weir_status gemma_profile_open(weir_device *device, weir_stream stream, gemma_profile **out_profile);

@@ -71,6 +71,11 @@ void gemma_report_plugins(const gemma_session *session) {
   }
 }
 
+void gemma_json_number(struct json *json, const char *key, double value) {
+  json_key(json, key);
+  json_double(json, value);
+}
+
 void gemma_json_session(struct json *json, const gemma_session *session) {
   lines lines;
   list(session, &lines);
@@ -150,8 +155,7 @@ static void json_phase(struct json *json, const gemma_profile *profile, gemma_ph
     json_string(json, plugin_of(&lines[i]));
     json_key(json, "calls");
     json_uint(json, lines[i].calls);
-    json_key(json, "seconds");
-    json_double(json, lines[i].seconds);
+    gemma_json_number(json, "seconds", lines[i].seconds);
     json_object_end(json);
   }
   json_array_end(json);

@@ -4,8 +4,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "generate.h"
-
 enum { PASSES = 6, THREADS_MOST = 256, LINE = 64 };
 #define MOST_BYTES (4ull << 30)
 

@@ -30,7 +30,7 @@ static weir_status load_weights(gemma_session *session) {
     status = gemma_cache_upload(session->cache, weights);
   } else if (directory) {
     gemma_cache_writer *writer;
-    status = gemma_cache_create(directory, &session->source, weights, &writer);
+    status = gemma_cache_create(directory, session->cache_model, weights, &writer);
     if (!status) status = gemma_weights_make(weights, gemma_cache_save, writer);
     status = gemma_cache_finish(writer, status);
   } else {
@@ -68,7 +68,7 @@ weir_status gemma_session_open(const gemma_source *source, const gemma_options *
   if (!status) status = gemma_session_plan(session);
   if (!status && options->cache)
     status = gemma_cache_open(options->cache, &session->source, &session->weights,
-                              session->info.kind == WEIR_DEVICE_CPU, &session->cache);
+                              session->info.kind == WEIR_DEVICE_CPU, &session->cache_model, &session->cache);
   if (!status) status = gemma_session_allocate(session);
   if (!status) status = load_weights(session);
   if (!status) status = gemma_session_prepare(session);

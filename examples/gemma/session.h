@@ -72,6 +72,7 @@ typedef struct gemma_session {
   gemma_buffers buffer;
   gemma_arena arena;
   gemma_cache *cache;    /* mapped packed weights, or null */
+  uint64_t cache_model;  /* the fingerprint of the model, with --cache */
   weir_graph *graph;     /* a decode step; made by the first one */
   uint32_t position;     /* tokens in the KV caches */
   gemma_profile *profile; /* null: steps are not timed, and decode runs as a graph */

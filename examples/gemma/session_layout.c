@@ -212,17 +212,13 @@ static weir_status upload_frequencies(gemma_session *session, const gemma_geomet
   return weir->memory_upload(session->device, geometry->frequencies, host, layer->head_dim / 2 * sizeof *host, NULL);
 }
 
-static weir_status clear(gemma_session *session, const gemma_attention *attention) {
-  if (!attention->workspace_size) return WEIR_OK;
-  return weir->memory_fill(session->device, attention->workspace, 0, attention->workspace_size, NULL);
-}
-
 weir_status gemma_session_prepare(gemma_session *session) {
   weir_status status = WEIR_OK;
   for (uint32_t i = 0; i < session->geometries && !status; i++) {
+    const gemma_attention *one = &session->geometry[i].one, *many = &session->geometry[i].many;
     status = upload_frequencies(session, &session->geometry[i]);
-    if (!status) status = clear(session, &session->geometry[i].one);
-    if (!status) status = clear(session, &session->geometry[i].many);
+    if (!status) status = gemma_clear(session->device, one->workspace, one->workspace_size);
+    if (!status) status = gemma_clear(session->device, many->workspace, many->workspace_size);
   }
   return status ? status : weir->synchronize(session->device, NULL);
 }

@@ -194,11 +194,6 @@ static weir_status upload_vector(gemma_weights *weights, const char *name, uint3
   return status ? status : weir->memory_upload(weights->device, out, host, size * sizeof *host, NULL);
 }
 
-static weir_status clear(weir_device *device, const gemma_way *way) {
-  if (!way->workspace_size) return WEIR_OK;
-  return weir->memory_fill(device, way->workspace, 0, way->workspace_size, NULL);
-}
-
 weir_status gemma_weights_finish(gemma_weights *weights) {
   const gemma_config *config = &weights->source->config;
   float *host = malloc(config->embedding * sizeof *host + 512 * sizeof *host);
@@ -214,8 +209,9 @@ weir_status gemma_weights_finish(gemma_weights *weights) {
   if (!status)
     status = upload_vector(weights, GEMMA_OUTPUT_NORM_TENSOR, config->embedding, host, weights->output_norm);
   for (uint32_t i = 0; i < weights->plans && !status; i++) {
-    status = clear(weights->device, &weights->plan[i].many);
-    if (!status) status = clear(weights->device, &weights->plan[i].one);
+    const gemma_way *many = &weights->plan[i].many, *one = &weights->plan[i].one;
+    status = gemma_clear(weights->device, many->workspace, many->workspace_size);
+    if (!status) status = gemma_clear(weights->device, one->workspace, one->workspace_size);
   }
   weights->table.codes = weights->table_codes->memory;
   weights->table.scales = weights->table_scales->memory;

@@ -37,8 +37,9 @@ static struct sdpa_kernel prefill_kernel(const weir_sdpa_desc *desc, uint32_t di
 #endif
 
 int sdpa_shape_make(const weir_device_info *device, const weir_sdpa_desc *desc, struct sdpa_shape *out_shape) {
-  struct sdpa_shape shape = {
-      .group = desc->q_heads / desc->kv_heads, .dim = dim_of(desc->head_dim), .sm_count = device->sm_count ? device->sm_count : SM_COUNT_UNKNOWN};
+  struct sdpa_shape shape = {.group = desc->q_heads / desc->kv_heads,
+                             .dim = dim_of(desc->head_dim),
+                             .sm_count = device->sm_count ? device->sm_count : SM_COUNT_UNKNOWN};
   uint32_t available = device->smem_per_block ? device->smem_per_block : SHARED_UNKNOWN;
   shape.kernel[SDPA_FEW] = tile_kernel(shape.dim, 16, available);
   shape.kernel[SDPA_MORE] = tile_kernel(shape.dim, SDPA_ROWS_MANY(shape.dim), available);
