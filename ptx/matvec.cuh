@@ -16,7 +16,8 @@
 // of 16 bytes, so each load of a warp is 512 consecutive bytes. In a word of int4
 // codes the low nibbles are k..k+3 and the high ones k+4..k+7, so that one dp4a takes
 // activations in natural order. Scales lie in [tile][group of 64 or more][row of 8],
-// one record for a lane's two rows, as wide as the group size asks for.
+// one record for a lane's two rows, as wide as the group size asks for. Zeros stand
+// behind their scales; those of one byte behind the eight records of the group.
 //
 // Work. The warps of a block take the steps of one tile in turn; their sums meet in
 // shared memory and are added in the order of the warps. How many warps is chosen
@@ -39,7 +40,8 @@ struct weights64 {
   uint32_t scale[scale_words];
 };
 
-DEVICE uint32_t scale_bytes(uint32_t format) { return (format & 1 ? 4 : 2) << (format >> 1); }
+// Of a scale, with its zero.
+DEVICE uint32_t scale_bytes(uint32_t format) { return format == SCALE_HALF_BYTE ? 3 : (format & 1 ? 4 : 2) << (format >> 1); }
 
 template <int words>
 DEVICE void load_words(uint32_t *out, const uint8_t *p) {
@@ -69,8 +71,18 @@ DEVICE void load_step(weights64<bits, per64> &w, const matvec_args &a, uint32_t 
     UNROLL for (int i = 0; i < weights::pieces; i++)
       w.code[row][i] = load_weights(codes + (row * weights::pieces + i) * 32);
   uint32_t group = (step * 4 + lane % 4) >> a.group_shift;
-  uint64_t record = ((uint64_t)tile * a.groups + group) * 8 + lane / 4;
-  const uint8_t *scales = a.packed + a.scales_at + record * (2 * per64 * scale_bytes(a.format));
+  uint32_t each = 2 * per64 * scale_bytes(a.format), row8 = lane / 4;
+  const uint8_t *scales = a.packed + a.scales_at + ((uint64_t)tile * a.groups + group) * (8 * each);
+  if (a.format == SCALE_HALF_BYTE) {
+    const uint8_t *zeros = scales + 8 * (4 * per64);
+    load_words<per64>(w.scale, scales + row8 * (4 * per64));
+    if (per64 > 1)
+      load_words<(per64 + 1) / 2>(w.scale + per64, zeros + row8 * (2 * per64));
+    else // two records share a word
+      w.scale[1] = load_weights((const uint32_t *)zeros + row8 / 2) >> row8 % 2 * 16;
+    return;
+  }
+  scales += row8 * each;
   if (a.format == SCALE_HALF)
     load_words<per64>(w.scale, scales);
   else if (a.format == SCALE_FLOAT_ZERO)
@@ -90,8 +102,12 @@ DEVICE scales64<bits, per64> decode_scales(const weights64<bits, per64> &w, cons
   scales64<bits, per64> s;
   UNROLL for (int i = 0; i < 2 * per64; i++) {
     float zero = bits == 4 ? 8.0f : 0.0f;
-    if (a.format == SCALE_HALF) {
+    if (a.format == SCALE_HALF || a.format == SCALE_HALF_BYTE) {
       s.scale[i] = half_to_float((uint16_t)(w.scale[i / 2] >> (i % 2 * 16)), a.scale_type);
+      // 2^23 + byte, less 2^23; of a signed zero, less another 128.
+      if (a.format == SCALE_HALF_BYTE)
+        zero = add_rn(bits_to_float(0x4b000000u | (w.scale[per64 + i / 4] >> (i % 4 * 8) & 0xff)),
+                      a.zero_type == TYPE_S8 ? -8388736.0f : -8388608.0f);
     } else if (a.format == SCALE_FLOAT) {
       s.scale[i] = bits_to_float(w.scale[i]);
     } else if (a.format == SCALE_HALF_ZERO) {
@@ -208,10 +224,11 @@ DEVICE void matvec_tile(const matvec_args &a) {
   }
 }
 
-// How many blocks must be resident; 0 leaves it to ptxas, which aims at two. One kernel
-// would spill for that.
+// How many blocks must be resident; 0 leaves it to ptxas. One kernel would spill for the
+// two that it aims at, and two take a few registers too many for it when they are left alone.
 constexpr int matvec_blocks(int bits, int group, int m, bool vector) {
-  return bits == 8 && group == 64 && m == 8 && !vector ? 1 : 0;
+  if (bits == 8) return group == 64 && m == 8 && !vector ? 1 : 0;
+  return group <= 32 && m == 4 ? 2 : 0;
 }
 
 // Every kernel of one operation: groups of 16, 32, and 64 or more; 1, 2, 4 or 8 rows

@@ -11,7 +11,8 @@ enum scale_format {
   SCALE_HALF = 0,      /* 2 bytes: scale; the zero is the type's constant */
   SCALE_FLOAT = 1,     /* 4 bytes */
   SCALE_HALF_ZERO = 2, /* 2 + 2 bytes: scale, zero */
-  SCALE_FLOAT_ZERO = 3 /* 4 + 4 bytes */
+  SCALE_FLOAT_ZERO = 3, /* 4 + 4 bytes */
+  SCALE_HALF_BYTE = 4   /* 2 + 1 bytes: scale, and an integer zero; S8 with its sign bit turned over */
 };
 
 struct matvec_args {
@@ -24,7 +25,7 @@ struct matvec_args {
   uint32_t groups;      /* records of scales per tile row: kpad/64 up to group 64, else groups of kpad */
   uint32_t group_shift; /* 64s per group as a shift: 0 up to group 64, 31 for one group */
   uint32_t format;      /* scale_format */
-  uint32_t scale_type, zero_type; /* F16 or BF16 of the half formats */
+  uint32_t scale_type, zero_type; /* F16 or BF16 of the half formats; U8 or S8 of SCALE_HALF_BYTE */
   uint32_t form;                  /* 0: scale * (code - zero); 1: scale * code + zero */
   uint32_t y_type, bias_type;
   uint32_t staged; /* bytes of act that the block stages in dynamic shared memory, or 0 */

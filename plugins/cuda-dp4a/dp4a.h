@@ -36,8 +36,8 @@ struct dp4a_layout {
   uint32_t groups;      /* records of scales of a row: its groups of kpad, or 64s when groups are smaller */
   uint32_t group_shift; /* 64s of a group as a shift; 31 when a row is one group */
   enum scale_format format;
-  uint32_t value_bytes; /* of a scale, and of a zero: 2 or 4 */
-  uint32_t entry_bytes; /* of a scale and, where there is one, its zero */
+  uint32_t value_bytes; /* of a scale: 2 or 4 */
+  uint32_t zero_bytes;  /* of a zero: 0, 1, 2 or 4 */
   uint64_t scales_at, size;
 };
 

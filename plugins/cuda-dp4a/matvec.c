@@ -30,7 +30,7 @@ enum { ACT_K = 256, ACT_BYTES = 320 };
 #endif
 
 static const uint32_t most_k = 1u << 31; /* kernels count the bytes of a row of act in 32 bits */
-static const uint64_t packed_tag = 1;    /* the same layout in both plugins */
+static const uint64_t packed_tag = 2;    /* the same layout in both plugins */
 
 struct weir_plugin_plan {
   const weir_host *host;

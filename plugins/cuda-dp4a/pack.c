@@ -18,16 +18,18 @@ static int is_half(weir_type type) {
   return type == WEIR_F16 || type == WEIR_BF16;
 }
 
-/* Integers of 8 bits are exact as bf16. */
-static int fits_half(weir_type zero_type) {
-  return is_half(zero_type) || zero_type == WEIR_U8 || zero_type == WEIR_S8;
+static int is_byte(weir_type type) {
+  return type == WEIR_U8 || type == WEIR_S8;
 }
 
 static enum scale_format format_of(weir_type scale_type, weir_type zero_type) {
   if (zero_type == WEIR_NONE) {
     return is_half(scale_type) ? SCALE_HALF : SCALE_FLOAT;
   }
-  return is_half(scale_type) && fits_half(zero_type) ? SCALE_HALF_ZERO : SCALE_FLOAT_ZERO;
+  if (is_half(scale_type) && is_byte(zero_type)) {
+    return SCALE_HALF_BYTE;
+  }
+  return is_half(scale_type) && is_half(zero_type) ? SCALE_HALF_ZERO : SCALE_FLOAT_ZERO;
 }
 
 static uint32_t group_shift_of(uint32_t group) {
@@ -55,10 +57,10 @@ void dp4a_layout_make(const weir_matvec_desc *desc, struct dp4a_layout *out_layo
   at.group_shift = group_shift_of(desc->group);
   at.groups = at.group_shift == 31 ? 1 : (at.kpad / PART) >> at.group_shift;
   at.format = format_of(desc->scale_type, desc->zero_type);
-  at.value_bytes = at.format == SCALE_HALF || at.format == SCALE_HALF_ZERO ? 2 : 4;
-  at.entry_bytes = desc->zero_type == WEIR_NONE ? at.value_bytes : 2 * at.value_bytes;
+  at.value_bytes = at.format == SCALE_FLOAT || at.format == SCALE_FLOAT_ZERO ? 4 : 2;
+  at.zero_bytes = desc->zero_type == WEIR_NONE ? 0 : at.format == SCALE_HALF_BYTE ? 1 : at.value_bytes;
   at.scales_at = (uint64_t)at.tiles * at.steps * (TILE_ROWS * DP4A_STEP / 8) * (uint32_t)at.bits;
-  at.size = at.scales_at + (uint64_t)at.tiles * at.groups * TILE_ROWS * at.per64 * at.entry_bytes;
+  at.size = at.scales_at + (uint64_t)at.tiles * at.groups * TILE_ROWS * at.per64 * (at.value_bytes + at.zero_bytes);
   *out_layout = at;
 }
 
@@ -68,13 +70,7 @@ weir_type dp4a_packed_scale_type(const struct dp4a_layout *layout) {
 
 weir_type dp4a_packed_zero_type(const struct dp4a_layout *layout) {
   weir_type type = layout->desc.zero_type;
-  if (type == WEIR_NONE) {
-    return WEIR_NONE;
-  }
-  if (layout->value_bytes == 4) {
-    return WEIR_F32;
-  }
-  return type == WEIR_F16 ? WEIR_F16 : WEIR_BF16;
+  return layout->zero_bytes == 4 ? WEIR_F32 : type;
 }
 
 /* ---- Numbers ------------------------------------------------------------ */
@@ -115,17 +111,16 @@ static uint32_t load_f32_bits(const void *plane, uint64_t index, weir_type type)
   }
 }
 
-/* Writes element `index` of a plane of `type` in value_bytes bytes: as it is, as
- * bf16 if it is an integer, or as f32. */
-static void put_value(const void *plane, uint64_t index, weir_type type, uint32_t value_bytes, uint8_t *out) {
-  if (value_bytes == 4) {
+/* Writes element `index` of a plane of `type` in `bytes` bytes: as f32, as it is, or as
+ * an unsigned integer (matvec_args.h). */
+static void put_value(const void *plane, uint64_t index, weir_type type, uint32_t bytes, uint8_t *out) {
+  if (bytes == 4) {
     uint32_t word = load_f32_bits(plane, index, type);
     memcpy(out, &word, sizeof word);
-  } else if (is_half(type)) {
+  } else if (bytes == 2) {
     memcpy(out, (const uint8_t *)plane + 2 * index, 2);
   } else {
-    uint16_t half = (uint16_t)(load_f32_bits(plane, index, type) >> 16);
-    memcpy(out, &half, sizeof half);
+    *out = ((const uint8_t *)plane)[index] ^ (type == WEIR_S8 ? 0x80 : 0);
   }
 }
 
@@ -185,26 +180,30 @@ static void pack_codes(const struct dp4a_layout *at, uint32_t n, const uint8_t *
 /* ---- Scales ------------------------------------------------------------- */
 
 /* Entries g of a row come from element `first + g * stride` of the planes, for g below
- * `have`; the others are padding, 0. */
+ * `have`; the others are padding, 0. Zeros stand behind their scales, but those of one byte
+ * behind the scales of all rows of the record. */
 static void pack_scales(const struct dp4a_layout *at, uint32_t n, const weir_matvec_source *source, uint64_t first,
                         uint64_t stride, uint32_t have, uint8_t *packed) {
-  uint32_t row = n % TILE_ROWS;
-  uint64_t lane_bytes = (uint64_t)at->per64 * at->entry_bytes; /* of one row in a record */
-  uint64_t group_bytes = TILE_ROWS * lane_bytes;
-  uint8_t *out = packed + at->scales_at + (uint64_t)(n / TILE_ROWS) * at->groups * group_bytes +
-                 row % 8 * (2 * lane_bytes) + row / 8 * lane_bytes;
+  const int apart = at->format == SCALE_HALF_BYTE;
+  const uint32_t scale_step = at->value_bytes + (apart ? 0 : at->zero_bytes);
+  const uint32_t zero_step = apart ? at->zero_bytes : scale_step;
+  const uint32_t slot = (n % 8 * 2 + n % TILE_ROWS / 8) * at->per64; /* of the row in a record */
+  const uint64_t record_bytes = (uint64_t)TILE_ROWS * at->per64 * (at->value_bytes + at->zero_bytes);
+  uint8_t *record = packed + at->scales_at + (uint64_t)(n / TILE_ROWS) * at->groups * record_bytes;
   uint64_t entry = 0;
-  for (uint32_t record = 0; record < at->groups; record++, out += group_bytes) {
-    for (uint32_t i = 0; i < at->per64; i++, entry++) {
-      uint8_t *value = out + i * at->entry_bytes;
+  for (uint32_t group = 0; group < at->groups; group++, record += record_bytes) {
+    uint8_t *zeros = record + (apart ? TILE_ROWS * at->per64 * at->value_bytes : at->value_bytes);
+    for (uint32_t i = slot; i < slot + at->per64; i++, entry++) {
+      uint8_t *scale = record + i * scale_step, *zero = zeros + i * zero_step;
       if (entry >= have) {
-        memset(value, 0, at->entry_bytes);
+        memset(scale, 0, at->value_bytes);
+        memset(zero, 0, at->zero_bytes);
         continue;
       }
       uint64_t index = first + entry * stride;
-      put_value(source->scales, index, at->desc.scale_type, at->value_bytes, value);
-      if (at->desc.zero_type != WEIR_NONE) {
-        put_value(source->zeros, index, at->desc.zero_type, at->value_bytes, value + at->value_bytes);
+      put_value(source->scales, index, at->desc.scale_type, at->value_bytes, scale);
+      if (at->zero_bytes) {
+        put_value(source->zeros, index, at->desc.zero_type, at->zero_bytes, zero);
       }
     }
   }

@@ -31,8 +31,10 @@ struct matrix {
 };
 
 uint32_t kpad_of(const problem &p) { return (p.k + 255) / 256 * 256; }
-bool has_zero(const problem &p) { return p.format == SCALE_HALF_ZERO || p.format == SCALE_FLOAT_ZERO; }
-bool is_half(const problem &p) { return p.format == SCALE_HALF || p.format == SCALE_HALF_ZERO; }
+bool has_zero(const problem &p) { return p.format >= SCALE_HALF_ZERO; }
+bool is_half(const problem &p) { return p.format != SCALE_FLOAT && p.format != SCALE_FLOAT_ZERO; }
+bool is_byte(const problem &p) { return p.format == SCALE_HALF_BYTE; }
+float random_byte(const problem &p) { return p.bits == 4 ? (float)(uint8_t)random_bits() : (float)(int8_t)random_bits(); }
 
 // A value that bf16 holds exactly, so that every format stores it.
 float random_bf16(float most) {
@@ -56,7 +58,7 @@ matrix random_matrix(const problem &p) {
     w.codes.push_back(p.bits == 4 ? (int)(random_bits() % 16) : (int8_t)random_bits());
   for (uint32_t i = 0; i < p.n * (p.k / p.group); i++) {
     w.scales.push_back(random_bf16(0.1f));
-    w.zeros.push_back(has_zero(p) ? random_bf16(10.0f) : p.bits == 4 ? 8.0f : 0.0f);
+    w.zeros.push_back(is_byte(p) ? random_byte(p) : has_zero(p) ? random_bf16(10.0f) : p.bits == 4 ? 8.0f : 0.0f);
   }
   return w;
 }
@@ -72,7 +74,7 @@ void put(std::vector<uint8_t> &to, size_t at, uint32_t v, size_t size) { memcpy(
 packing pack(const problem &p, const matrix &w) {
   uint32_t kpad = kpad_of(p), tiles = (p.n + 15) / 16, steps = kpad / 256, pieces = p.bits == 4 ? 2 : 4;
   uint32_t per64 = p.group < 64 ? 64 / p.group : 1, wide = is_half(p) ? 2 : 4,
-           record = 2 * per64 * wide * (has_zero(p) ? 2 : 1);
+           zero_wide = is_byte(p) ? 1 : has_zero(p) ? wide : 0, record = 2 * per64 * (wide + zero_wide);
   packing out;
   out.group_shift = p.group <= 64 ? 0 : p.group == p.k ? 31 : (uint32_t)__builtin_ctz(p.group / 64);
   out.groups = p.group == p.k ? 1 : (kpad / 64) >> out.group_shift;
@@ -91,6 +93,12 @@ packing pack(const problem &p, const matrix &w) {
       uint32_t group = p.group < 64 ? g / per64 : g, sub = half * per64 + (p.group < 64 ? g % per64 : 0);
       uint64_t at = out.scales_at + ((uint64_t)tile * out.groups + group) * 8 * record + row * record;
       uint32_t scale = bits_of(w.scales[n * (p.k / p.group) + g]), zero = bits_of(w.zeros[n * (p.k / p.group) + g]);
+      if (is_byte(p)) { // in a plane behind the scales of the eight rows
+        uint64_t first = at - row * record, slot = row * 2 * per64 + sub;
+        put(out.bytes, first + 2 * slot, scale >> 16, 2);
+        out.bytes[first + 8 * 2 * per64 * 2 + slot] = (uint8_t)((int)w.zeros[n * (p.k / p.group) + g] + (p.bits == 8 ? 128 : 0));
+        continue;
+      }
       if (is_half(p)) scale >>= 16, zero >>= 16;
       uint32_t each = has_zero(p) ? 2 * wide : wide;
       put(out.bytes, at + sub * each, scale, wide);
@@ -158,7 +166,8 @@ std::vector<float> run(const problem &p, const packing &packed, const std::vecto
   a.groups = packed.groups;
   a.group_shift = packed.group_shift;
   a.format = p.format;
-  a.scale_type = a.zero_type = TYPE_BF16;
+  a.scale_type = TYPE_BF16;
+  a.zero_type = !is_byte(p) ? TYPE_BF16 : p.bits == 4 ? TYPE_U8 : TYPE_S8;
   a.form = p.form;
   a.y_type = TYPE_F32;
   a.bias_type = TYPE_NONE;
@@ -191,7 +200,7 @@ void check(const problem &p) {
 } // namespace
 
 void test_matvec() {
-  const scale_format formats[] = {SCALE_HALF, SCALE_FLOAT, SCALE_HALF_ZERO, SCALE_FLOAT_ZERO};
+  const scale_format formats[] = {SCALE_HALF, SCALE_FLOAT, SCALE_HALF_ZERO, SCALE_FLOAT_ZERO, SCALE_HALF_BYTE};
   for (int bits : {4, 8})
     for (uint32_t group : {16u, 32u, 64u, 128u, 320u})
       for (scale_format format : formats) {
