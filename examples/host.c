@@ -44,12 +44,8 @@ int main(int argc, char **argv) {
   if (!status) status = weir->memory_alloc(cpu, act_size, &act);
   if (!status) status = weir->pack(plan, &weights, 0, N, packed, info.packed_size);
   if (!status)
-    status = weir->quantize(
-        plan, &(weir_quantize_args){.struct_size = sizeof(weir_quantize_args), .m = 1, .x = x, .act = act,
-                                    .act_size = act_size}, NULL);
-  if (!status)
-    status = weir->matvec(plan, &(weir_matvec_args){.struct_size = sizeof(weir_matvec_args), .m = 1, .packed = packed,
-                                                    .act = act, .y = y}, NULL);
+    status = weir->linear(plan, &(weir_linear_args){.struct_size = sizeof(weir_linear_args), .m = 1, .packed = packed,
+                                                    .x = x, .y = y, .act = act, .act_size = act_size}, NULL);
   if (status)
     fprintf(stderr, "%s: %s\n", weir->status_name(status), weir->last_error());
   else

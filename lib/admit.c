@@ -36,6 +36,7 @@ static weir_status copy_vtable(void *out, size_t size, const void *vtable, const
   uint32_t given;
   memcpy(&given, vtable, sizeof given);
   memset(out, 0, size);
+  given -= given % sizeof(void (*)(void)); /* half a member is none */
   memcpy(out, vtable, given < size ? given : size);
   for (size_t i = 0; i < count; i++) {
     void (*function)(void) = NULL;

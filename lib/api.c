@@ -50,6 +50,7 @@ static const weir_api api = {
     .pack = weir_pack,
     .quantize = weir_quantize,
     .matvec = weir_matvec,
+    .linear = weir_linear,
     .sdpa = weir_sdpa,
     .gguf_open = weir_gguf_open,
     .gguf_close = weir_gguf_close,

@@ -124,6 +124,51 @@ weir_status weir_matvec(const weir_plan *plan, const weir_matvec_args *args, wei
   return status;
 }
 
+/* For plugins that have no linear() of their own. */
+static weir_status quantize_and_multiply(const weir_plan *plan, const weir_linear_args *args, weir_stream stream) {
+  const weir_quantize_args quantize = {
+      .struct_size = sizeof quantize, .m = args->m, .x = args->x, .act = args->act, .act_size = args->act_size};
+  const weir_matvec_args matvec = {.struct_size = sizeof matvec,
+                                   .m = args->m,
+                                   .packed = args->packed,
+                                   .act = args->act,
+                                   .bias = args->bias,
+                                   .y = args->y,
+                                   .workspace = args->workspace,
+                                   .workspace_size = args->workspace_size};
+  weir_status status = plan->matvec.vtable->quantize(plan->plan, &quantize, stream);
+  return status ? status : plan->matvec.vtable->matvec(plan->plan, &matvec, stream);
+}
+
+weir_status weir_linear(const weir_plan *plan, const weir_linear_args *args, weir_stream stream) {
+  weir_status status = plan_check_kind(plan, true, "weir_linear");
+  if (status) return status;
+  weir_linear_args known;
+  status = weir_struct_in(&known, sizeof known, args, sizeof known, "weir_linear_args");
+  if (!status) status = check_flags("weir_linear_args", known.flags);
+  if (!status) status = check_reserved("weir_linear_args", known.reserved);
+  if (!status) status = check_rows(plan, known.m);
+  if (!status) status = check_pointer("packed", known.packed, plan->matvec.info.align);
+  if (!status) status = check_pointer("x", known.x, weir_type_size(plan->matvec.desc.x_type));
+  if (!status) status = check_optional("bias", known.bias, plan->matvec.desc.bias_type);
+  if (!status) status = check_pointer("y", known.y, weir_type_size(plan->matvec.desc.y_type));
+  if (!status)
+    status = check_size("act", known.act, known.act_size, plan->matvec.vtable->act_size(plan->plan, known.m),
+                        plan->matvec.info.align);
+  if (!status)
+    status = check_size("workspace", known.workspace, known.workspace_size,
+                        plan->matvec.vtable->workspace_size(plan->plan, known.m), plan->matvec.info.align);
+  if (!status) status = check_stream(plan, stream);
+  if (status) return status;
+  struct device_scope scope;
+  status = device_enter(plan->device, &scope);
+  if (status) return status;
+  status = plan->matvec.vtable->linear ? plan->matvec.vtable->linear(plan->plan, &known, stream)
+                                       : quantize_and_multiply(plan, &known, stream);
+  device_leave(plan->device, scope);
+  return status;
+}
+
 static weir_status check_kv_len(const weir_sdpa_desc *desc, const weir_sdpa_args *args) {
   if (desc->flags & WEIR_SDPA_KV_LEN) return check_pointer("kv_len_device", args->kv_len_device, sizeof(int32_t));
   if (args->kv_len_device)

@@ -17,7 +17,7 @@
   X(capture_begin) X(capture_end) X(graph_launch) X(graph_destroy) X(kernel_get) X(kernel_launch)           \
   X(plan_matvec) X(plan_sdpa)                                                                               \
   X(plan_free) X(plan_plugin) X(explain_matvec) X(explain_sdpa) X(matvec_get) X(sdpa_get) X(act_size)       \
-  X(workspace_size) X(pack) X(quantize) X(matvec) X(sdpa) X(gguf_open) X(gguf_close)                        \
+  X(workspace_size) X(pack) X(quantize) X(matvec) X(linear) X(sdpa) X(gguf_open) X(gguf_close)              \
   X(gguf_tensor_count) X(gguf_tensor) X(gguf_find) X(gguf_int) X(gguf_float) X(gguf_string)                 \
   X(gguf_array_count) X(gguf_array_int) X(gguf_array_float) X(gguf_array_string) X(import_describe)         \
   X(import_rows) X(tensor_rows)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-/* Arguments of pack, quantize, matvec and sdpa: each rule of weir/plugin.h broken
+/* Arguments of pack, quantize, matvec, linear and sdpa: each rule of weir/plugin.h broken
  * alone. A call that fails leaves its output as it was. */
 #include "support.h"
 
@@ -18,6 +18,7 @@ static weir_plan *matvec_plan, *sdpa_plan;
 static weir_matvec_source source;
 static weir_quantize_args quantize;
 static weir_matvec_args matvec;
+static weir_linear_args linear;
 static weir_sdpa_args sdpa;
 static uint64_t packed_size;
 static uint8_t *input, *output, *room;
@@ -45,8 +46,20 @@ static void open_with(const char *path, weir_matvec_desc desc, weir_sdpa_desc sd
   matvec.workspace_size = weir_workspace_size(matvec_plan, 2);
   matvec.workspace = matvec.workspace_size > 0 ? room : NULL;
   ck_assert_uint_le(packed_size, ROOM);
-  ck_assert_uint_le(quantize.act_size, ROOM);
   ck_assert_uint_le(matvec.workspace_size, ROOM);
+  linear = (weir_linear_args){
+    .struct_size = sizeof linear,
+    .m = 2,
+    .packed = input,
+    .x = input,
+    .bias = matvec.bias,
+    .y = output,
+    .act = output + ROOM / 2,
+    .act_size = quantize.act_size,
+    .workspace = matvec.workspace,
+    .workspace_size = matvec.workspace_size,
+  };
+  ck_assert_uint_le(quantize.act_size, ROOM / 2);
   sdpa = (weir_sdpa_args){
     .struct_size = sizeof sdpa,
     .q_len = 2,
@@ -94,6 +107,9 @@ static void open_roomy(void) {
   quantize.act_size = weir_act_size(matvec_plan, 2);
   matvec.workspace_size = weir_workspace_size(matvec_plan, 2);
   matvec.workspace = room;
+  linear.act_size = quantize.act_size;
+  linear.workspace_size = matvec.workspace_size;
+  linear.workspace = room;
   packed_size = 8;
 }
 
@@ -130,6 +146,10 @@ static weir_status call_matvec(void) {
   return weir_matvec(matvec_plan, &matvec, NULL);
 }
 
+static weir_status call_linear(void) {
+  return weir_linear(matvec_plan, &linear, NULL);
+}
+
 static weir_status call_sdpa(void) {
   return weir_sdpa(sdpa_plan, &sdpa, NULL);
 }
@@ -146,6 +166,7 @@ static weir_status call_sdpa(void) {
 #define PACK(statement, ...) BROKEN(source.statement, source, call_pack, __VA_ARGS__)
 #define QUANTIZE(statement, ...) BROKEN(quantize.statement, quantize, call_quantize, __VA_ARGS__)
 #define MATVEC(statement, ...) BROKEN(matvec.statement, matvec, call_matvec, __VA_ARGS__)
+#define LINEAR(statement, ...) BROKEN(linear.statement, linear, call_linear, __VA_ARGS__)
 #define SDPA(statement, ...) BROKEN(sdpa.statement, sdpa, call_sdpa, __VA_ARGS__)
 
 /* ---- Calls that work ---------------------------------------------------- */
@@ -164,6 +185,10 @@ START_TEST(test_untouched_arguments_work) {
   ASSERT_OK(call_matvec());
   ck_assert_uint_ne(output[0], POISON);
   memset(output, POISON, ROOM);
+  linear.packed = input + 8192;
+  ASSERT_OK(call_linear());
+  ck_assert_uint_ne(output[0], POISON);
+  memset(output, POISON, ROOM);
   ASSERT_OK(call_sdpa());
   ck_assert_uint_eq(output[0], 0);
 }
@@ -179,20 +204,27 @@ START_TEST(test_longer_arguments_with_a_zero_tail_work) {
     uint64_t unknown;
   } late_quantize = {.known = quantize};
   struct {
+    weir_linear_args known;
+    uint64_t unknown;
+  } late_linear = {.known = linear};
+  struct {
     weir_sdpa_args known;
     uint64_t unknown;
   } late_sdpa = {.known = sdpa};
   late_source.known.struct_size = sizeof late_source;
   late_quantize.known.struct_size = sizeof late_quantize;
+  late_linear.known.struct_size = sizeof late_linear;
   late_sdpa.known.struct_size = sizeof late_sdpa;
   ASSERT_OK(weir_pack(matvec_plan, &late_source.known, 0, 8, output, packed_size));
   ASSERT_OK(weir_quantize(matvec_plan, &late_quantize.known, NULL));
+  ASSERT_OK(weir_linear(matvec_plan, &late_linear.known, NULL));
   ASSERT_OK(weir_sdpa(sdpa_plan, &late_sdpa.known, NULL));
   memset(output, POISON, ROOM);
-  late_source.unknown = late_quantize.unknown = late_sdpa.unknown = 1;
+  late_source.unknown = late_quantize.unknown = late_linear.unknown = late_sdpa.unknown = 1;
   ASSERT_FAILS(weir_pack(matvec_plan, &late_source.known, 0, 8, output, packed_size), WEIR_E_ABI,
                "weir_matvec_source");
   ASSERT_FAILS(weir_quantize(matvec_plan, &late_quantize.known, NULL), WEIR_E_ABI, "weir_quantize_args");
+  ASSERT_FAILS(weir_linear(matvec_plan, &late_linear.known, NULL), WEIR_E_ABI, "weir_linear_args");
   ASSERT_FAILS(weir_sdpa(sdpa_plan, &late_sdpa.known, NULL), WEIR_E_ABI, "weir_sdpa_args");
   assert_untouched();
 }
@@ -295,6 +327,40 @@ START_TEST(test_matvec_refuses) {
 }
 END_TEST
 
+/* ---- linear ------------------------------------------------------------- */
+
+START_TEST(test_linear_refuses) {
+  char size[32], less[32];
+  snprintf(size, sizeof size, "%llu", (unsigned long long)linear.act_size);
+  snprintf(less, sizeof less, "%llu", (unsigned long long)linear.act_size - 1);
+  LINEAR(struct_size = 0, WEIR_E_ABI, "struct_size", "weir_linear_args");
+  LINEAR(struct_size = 8, WEIR_E_ABI, "struct_size", "8");
+  LINEAR(struct_size--, WEIR_E_ABI, "struct_size", "79", "80");
+  LINEAR(flags = 16, WEIR_E_FLAGS, "weir_linear_args", "0x10|16");
+  LINEAR(reserved = 5, WEIR_E_INVALID, "weir_linear_args", "reserved", "5");
+  LINEAR(m = 0, WEIR_E_SHAPE, "m", "0", "2");
+  LINEAR(m = 3, WEIR_E_SHAPE, "m", "3", "2");
+  LINEAR(m = UINT32_MAX, WEIR_E_SHAPE, "4294967295", "2");
+  LINEAR(packed = NULL, WEIR_E_NULL, "packed is null");
+  LINEAR(x = NULL, WEIR_E_NULL, "x is null");
+  LINEAR(y = NULL, WEIR_E_NULL, "y is null");
+  LINEAR(act = NULL, WEIR_E_NULL, "act is null");
+  LINEAR(bias = input, WEIR_E_INVALID, "bias");
+  LINEAR(packed = input + 1, WEIR_E_INVALID, "packed is", "align");
+  LINEAR(x = input + 1, WEIR_E_INVALID, "x is", "align", "2");
+  LINEAR(y = output + 2, WEIR_E_INVALID, "y is", "align", "4");
+  LINEAR(act = output + 1, WEIR_E_INVALID, "act is", "align");
+  LINEAR(act_size--, WEIR_E_WORKSPACE, "act", size, less);
+  LINEAR(act_size = 0, WEIR_E_WORKSPACE, "act", size, "0");
+  ASSERT_FAILS(weir_linear(NULL, &linear, NULL), WEIR_E_NULL, "plan");
+  ASSERT_FAILS(weir_linear(matvec_plan, NULL, NULL), WEIR_E_NULL, "args");
+  ASSERT_FAILS(weir_linear(sdpa_plan, &linear, NULL), WEIR_E_INVALID, "weir_linear", "sdpa", "matvec");
+  assert_untouched();
+}
+END_TEST
+
+/* ---- matvec and linear, as the plan is ---------------------------------- */
+
 START_TEST(test_matvec_refuses_what_does_not_fit_the_plan) {
   MATVEC(packed = input + 64, WEIR_E_INVALID, "packed", "align", "256");
   MATVEC(act = room + 128, WEIR_E_INVALID, "act", "align", "256");
@@ -303,6 +369,13 @@ START_TEST(test_matvec_refuses_what_does_not_fit_the_plan) {
   MATVEC(workspace_size = 1999, WEIR_E_WORKSPACE, "1999", "2000");
   MATVEC(workspace_size = 0, WEIR_E_WORKSPACE, "0", "2000");
   QUANTIZE(act = output + 64, WEIR_E_INVALID, "act", "align", "256");
+  LINEAR(packed = input + 64, WEIR_E_INVALID, "packed", "align", "256");
+  LINEAR(act = output + ROOM / 2 + 128, WEIR_E_INVALID, "act", "align", "256");
+  LINEAR(workspace = room + 64, WEIR_E_INVALID, "workspace", "align", "256");
+  LINEAR(workspace = NULL, WEIR_E_NULL, "workspace");
+  LINEAR(workspace_size = 1999, WEIR_E_WORKSPACE, "workspace", "1999", "2000");
+  LINEAR(workspace_size = 0, WEIR_E_WORKSPACE, "workspace", "0", "2000");
+  ASSERT_OK(call_linear());
   ASSERT_OK(call_matvec());
 }
 END_TEST
@@ -310,6 +383,8 @@ END_TEST
 START_TEST(test_absent_pointers_that_the_descriptor_asks_for) {
   MATVEC(bias = NULL, WEIR_E_NULL, "bias");
   MATVEC(bias = input + 2, WEIR_E_INVALID, "bias", "align");
+  LINEAR(bias = NULL, WEIR_E_NULL, "bias");
+  LINEAR(bias = input + 2, WEIR_E_INVALID, "bias", "align");
   PACK(zeros = NULL, WEIR_E_NULL, "zeros");
   SDPA(mask = NULL, WEIR_E_NULL, "mask");
   SDPA(mask = input + 2, WEIR_E_INVALID, "mask", "align");
@@ -367,6 +442,8 @@ START_TEST(test_stream_on_the_cpu_is_refused) {
           (const char *const[]){"stream", NULL});
   refuses(weir_matvec(matvec_plan, &matvec, stream), WEIR_E_INVALID, "weir_matvec", __LINE__,
           (const char *const[]){"stream", NULL});
+  refuses(weir_linear(matvec_plan, &linear, stream), WEIR_E_INVALID, "weir_linear", __LINE__,
+          (const char *const[]){"stream", NULL});
   refuses(weir_sdpa(sdpa_plan, &sdpa, stream), WEIR_E_INVALID, "weir_sdpa", __LINE__,
           (const char *const[]){"stream", NULL});
 }
@@ -382,6 +459,7 @@ int main(void) {
   tcase_add_test(plain, test_pack_in_pieces);
   tcase_add_test(plain, test_quantize_refuses);
   tcase_add_test(plain, test_matvec_refuses);
+  tcase_add_test(plain, test_linear_refuses);
   tcase_add_test(plain, test_sdpa_refuses);
   tcase_add_test(plain, test_sdpa_of_no_slots_is_zero);
   tcase_add_test(plain, test_stream_on_the_cpu_is_refused);

@@ -331,6 +331,22 @@ typedef struct weir_matvec_args {
   uint64_t workspace_size;
 } weir_matvec_args;
 
+/* Both in one: y straight from x. */
+typedef struct weir_linear_args {
+  uint32_t struct_size;
+  uint32_t flags;    /* none defined: 0 */
+  uint32_t m;        /* rows of x, 1..m_max */
+  uint32_t reserved; /* 0 */
+  const void *packed;
+  const void *x;     /* [m,k] of x_type, aligned to its element */
+  const void *bias;  /* as in weir_matvec_args */
+  void *y;           /* out: [m,n] of y_type, aligned to its element */
+  void *act;         /* scratch; what it holds afterwards is not defined */
+  uint64_t act_size; /* bytes at act: at least act_size(plan, m) */
+  void *workspace;   /* null when workspace_size() is 0 */
+  uint64_t workspace_size;
+} weir_linear_args;
+
 typedef struct weir_plugin_plan weir_plugin_plan; /* each plugin defines its own */
 
 /* int4_matvec and int8_matvec. The host has checked descriptors, arguments,
@@ -338,8 +354,9 @@ typedef struct weir_plugin_plan weir_plugin_plan; /* each plugin defines its own
  * plugin checks only what is narrower in itself, and does that in score().
  *
  * Threads: score, plan, plan_free and pack may run on any number of threads at
- * once. A plan is immutable; quantize and matvec of one plan may run on any
- * number of threads and streams at once with distinct outputs and workspaces.
+ * once. A plan is immutable; quantize, matvec and linear of one plan may run on
+ * any number of threads and streams at once with distinct outputs, workspaces and,
+ * for quantize and linear, act.
  *
  * Memory: packed, act, x, y, bias and workspace live on the plan's device. packed
  * may be read before work that was enqueued earlier has finished, so it must be
@@ -371,6 +388,9 @@ typedef struct weir_matvec_vtable {
    * legal under stream capture. Mandatory. */
   weir_status (*quantize)(const weir_plugin_plan *plan, const weir_quantize_args *args, weir_stream stream);
   weir_status (*matvec)(const weir_plugin_plan *plan, const weir_matvec_args *args, weir_stream stream);
+  /* The y of quantize() and then matvec(), bit for bit, for x that one matrix reads: a plugin
+   * that can quantise inside its matvec saves a launch. Optional: those two. */
+  weir_status (*linear)(const weir_plugin_plan *plan, const weir_linear_args *args, weir_stream stream);
 } weir_matvec_vtable;
 
 /* A workspace is zero-filled by the host once, before its first use, and left

@@ -3,7 +3,8 @@
 /* weir/weir.h: the host API of libweir.
  *
  *   weir_open -> weir_device_open -> weir_plan_matvec -> weir_pack (once)
- *   then, for each token: weir_quantize -> weir_matvec, and weir_sdpa.
+ *   then, for each token: weir_linear (or weir_quantize, and a weir_matvec for each
+ *   matrix that reads the same x), and weir_sdpa.
  *
  * Link with `pkg-config --libs weir`, or dlopen libweir.so.0 and ask its one
  * symbol weir_get_api() for the table of the same functions (weir_api, below).
@@ -198,6 +199,9 @@ WEIR_EXPORT weir_status weir_pack(const weir_plan *plan, const weir_matvec_sourc
 
 WEIR_EXPORT weir_status weir_quantize(const weir_plan *plan, const weir_quantize_args *args, weir_stream stream);
 WEIR_EXPORT weir_status weir_matvec(const weir_plan *plan, const weir_matvec_args *args, weir_stream stream);
+/* What weir_quantize and then weir_matvec give, bit for bit, in one call: the faster way for
+ * x that one matrix reads. Quantise apart when several matrices read it. */
+WEIR_EXPORT weir_status weir_linear(const weir_plan *plan, const weir_linear_args *args, weir_stream stream);
 WEIR_EXPORT weir_status weir_sdpa(const weir_plan *plan, const weir_sdpa_args *args, weir_stream stream);
 
 /* ---- Weights in --------------------------------------------------------- */
@@ -312,6 +316,7 @@ typedef struct weir_api {
   weir_status (*pack)(const weir_plan *, const weir_matvec_source *, uint32_t, uint32_t, void *, uint64_t);
   weir_status (*quantize)(const weir_plan *, const weir_quantize_args *, weir_stream);
   weir_status (*matvec)(const weir_plan *, const weir_matvec_args *, weir_stream);
+  weir_status (*linear)(const weir_plan *, const weir_linear_args *, weir_stream);
   weir_status (*sdpa)(const weir_plan *, const weir_sdpa_args *, weir_stream);
   weir_status (*gguf_open)(const char *, weir_gguf **);
   void (*gguf_close)(weir_gguf *);

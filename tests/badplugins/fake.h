@@ -4,7 +4,7 @@
  * FAKE_MARK, so that a test sees which plugin ran. A test plugin defines what it
  * wants to differ and includes this:
  *
- *   FAKE_NAME, FAKE_SCORE, FAKE_REASON, FAKE_MARK, FAKE_WORKSPACE, FAKE_ALIGN
+ *   FAKE_NAME, FAKE_SCORE, FAKE_REASON, FAKE_MARK, FAKE_ACT, FAKE_WORKSPACE, FAKE_ALIGN
  *   FAKE_SCORE_BODY, FAKE_PLAN_BODY            bodies of score() and plan()
  *   FAKE_VTABLE_SIZE, FAKE_MEMBER_*            what the table holds
  *   FAKE_OPS, FAKE_OPS_POINTER, FAKE_OP_COUNT  what the list of operations holds
@@ -31,6 +31,9 @@
 #ifndef FAKE_MARK
 #define FAKE_MARK 1.0f
 #endif
+#ifndef FAKE_ACT
+#define FAKE_ACT 64
+#endif
 #ifndef FAKE_WORKSPACE
 #define FAKE_WORKSPACE 0
 #endif
@@ -48,6 +51,15 @@
 #endif
 #ifndef FAKE_MEMBER_PACK
 #define FAKE_MEMBER_PACK fake_pack
+#endif
+#ifndef FAKE_MEMBER_QUANTIZE
+#define FAKE_MEMBER_QUANTIZE fake_quantize
+#endif
+#ifndef FAKE_MEMBER_MATVEC
+#define FAKE_MEMBER_MATVEC fake_matvec
+#endif
+#ifndef FAKE_MEMBER_LINEAR
+#define FAKE_MEMBER_LINEAR NULL
 #endif
 #ifndef FAKE_OPS
 #define FAKE_OPS {WEIR_OP_INT4_MATVEC, 0, &fake_vtable}
@@ -139,7 +151,7 @@ static inline void fake_info(const weir_plugin_plan *plan, weir_matvec_info *out
 
 static inline uint64_t fake_act_size(const weir_plugin_plan *plan, uint32_t m) {
   (void)plan;
-  return (uint64_t)m * 64;
+  return (uint64_t)m * FAKE_ACT;
 }
 
 static inline uint64_t fake_workspace_size(const weir_plugin_plan *plan, uint32_t m) {
@@ -159,7 +171,7 @@ static inline weir_status fake_quantize(const weir_plugin_plan *plan, const weir
                                         weir_stream stream) {
   (void)plan;
   (void)stream;
-  memset(args->act, 1, (size_t)args->m * 64);
+  memset(args->act, 1, (size_t)args->m * FAKE_ACT);
   return WEIR_OK;
 }
 
@@ -181,8 +193,9 @@ static const weir_matvec_vtable fake_vtable = {
   .act_size = fake_act_size,
   .workspace_size = FAKE_MEMBER_WORKSPACE_SIZE,
   .pack = FAKE_MEMBER_PACK,
-  .quantize = fake_quantize,
-  .matvec = fake_matvec,
+  .quantize = FAKE_MEMBER_QUANTIZE,
+  .matvec = FAKE_MEMBER_MATVEC,
+  .linear = FAKE_MEMBER_LINEAR,
 };
 static const weir_plugin_op fake_ops[] = {FAKE_OPS};
 
