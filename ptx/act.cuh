@@ -157,6 +157,56 @@ DEVICE void quantize_rows_vector(const void *x, uint8_t *act, uint32_t k, uint32
   *(int16_t *)(meta + 4 + piece % 2 * 2) = (int16_t)sum;
 }
 
+// A whole row for the block that will read it, in its shared memory: four lanes share 32 k
+// and make eight codes each. at_once: loads of a thread that are under way at a time. There are no
+// registers for many, as the first weights are under way as well.
+DEVICE void quantize_eight(const float *value, uint32_t eighth, uint8_t *act) {
+  uint32_t most = largest_bits<8>(value);
+  UNROLL for (int mask = 1; mask < 4; mask *= 2) {
+    uint32_t other = shuffle_xor(most, mask);
+    most = other > most ? other : most;
+  }
+  block_scale scale = scale_of(most);
+  uint32_t code[8];
+  UNROLL for (int i = 0; i < 8; i++) code[i] = code_of(value[i], scale.r);
+  word2 words = {0, 0};
+  if (scale.is_finite) words = {bytes_to_word(code), bytes_to_word(code + 4)};
+  int sum = dot4_us(0x01010101u, words.x, dot4_us(0x01010101u, words.y, 0));
+  sum += shuffle_xor(sum, 1);
+  uint32_t piece = eighth / 2 % 4, lane = eighth / 8 % 4;
+  uint8_t *record = act + eighth / 32 * 320 + 16 * lane, *meta = record + 256 + piece / 2 * 8;
+  *(word2 *)(record + 64 * piece + eighth % 2 * 8) = words;
+  if (eighth % 4 == 0) *(float *)meta = scale.d;
+  if (eighth % 2 == 0) *(int16_t *)(meta + 4 + piece % 2 * 2) = (int16_t)sum;
+}
+template <int at_once>
+DEVICE void quantize_for_block(const void *x, uint8_t *act, uint32_t k, uint32_t kpad, uint32_t x_type) {
+  float value[8];
+  bool is_quick = x_type != TYPE_F32 && k % 8 == 0 && (uint64_t)x % 16 == 0;
+  uint32_t eighth = thread_x();
+  NO_UNROLL while (is_quick && eighth < kpad / 8) { // of a warp all or none: kpad / 8 is a multiple of 32
+    word4 raw[at_once];
+    UNROLL for (int i = 0; i < at_once; i++) {
+      raw[i] = {0, 0, 0, 0};
+      if (eighth + i * threads_x() < k / 8) raw[i] = load_shared_by_all((const word4 *)x + eighth + i * threads_x());
+    }
+    UNROLL for (int i = 0; i < at_once; i++, eighth += threads_x()) {
+      if (eighth >= kpad / 8) return;
+      const uint32_t words[4] = {raw[i].x, raw[i].y, raw[i].z, raw[i].w};
+      UNROLL for (int j = 0; j < 8; j++) value[j] = half_to_float((uint16_t)(words[j / 2] >> (j % 2 * 16)), x_type);
+      quantize_eight(value, eighth, act);
+    }
+  }
+  NO_UNROLL for (; eighth < kpad / 8; eighth += threads_x()) {
+    UNROLL for (int j = 0; j < 8; j++) {
+      uint32_t at = 8 * eighth + j;
+      value[j] = 0.0f;
+      if (at < k) value[j] = x_type == TYPE_F32 ? ((const float *)x)[at] : half_to_float(((const uint16_t *)x)[at], x_type);
+    }
+    quantize_eight(value, eighth, act);
+  }
+}
+
 // Eight lanes share a block and make four codes each.
 DEVICE void quantize_rows_scalar(const void *x, uint8_t *act, uint32_t k, uint32_t kpad, uint32_t x_type) {
   allow_next_kernel();

@@ -1,4 +1,4 @@
 // SPDX-License-Identifier: MIT
 #include "matvec.cuh"
 
-MATVEC_KERNELS_INT4(int4_matvec_scalar, false)
+MATVEC_KERNELS(int4_matvec_scalar, 4, ACT_SCALAR, MATVEC_KERNEL_LEAN)

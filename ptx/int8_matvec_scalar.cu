@@ -1,4 +1,4 @@
 // SPDX-License-Identifier: MIT
 #include "matvec.cuh"
 
-MATVEC_KERNELS_INT8(int8_matvec_scalar, false)
+MATVEC_KERNELS(int8_matvec_scalar, 8, ACT_SCALAR, MATVEC_KERNEL)

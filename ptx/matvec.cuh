@@ -166,8 +166,13 @@ DEVICE float add64(float acc, const weights64<bits, per64> &w, const scales64<bi
   return acc;
 }
 
+// Where activations come from: one of the two layouts, or a row of x, which every block
+// quantises for itself. That spares the launch of a kernel, and a row that is as long as a
+// block's share of the weights costs it little: those are on their way in the meantime.
+enum act_source { ACT_SCALAR, ACT_VECTOR, ACT_FROM_X };
+
 // rows_most: rows of x in one pass. Fewer are computed as copies of the last.
-template <int bits, int per64, int rows_most, bool vector>
+template <int bits, int per64, int rows_most, act_source source>
 DEVICE void matvec_tile(const matvec_args &a) {
   typedef weights64<bits, per64> weights;
   allow_next_kernel();
@@ -178,7 +183,11 @@ DEVICE void matvec_tile(const matvec_args &a) {
   if (warp + warps < steps) load_step(next, a, tile, warp + warps, lane);
   wait_for_previous_kernel();
   const uint8_t *act = a.act;
-  if (vector && a.staged) { // one trip to the L2 for all steps
+  if (source == ACT_FROM_X) {
+    act = (const uint8_t *)dynamic_block_memory();
+    quantize_for_block<bits == 4 ? 2 : 1>(a.act, (uint8_t *)act, a.k, a.kpad, a.x_type);
+    block_barrier();
+  } else if (source == ACT_VECTOR && a.staged) { // one trip to the L2 for all steps
     word4 *stage = (word4 *)dynamic_block_memory();
     for (uint32_t i = thread_x(); i < a.staged / 16; i += threads_x()) stage[i] = load_shared_by_all((const word4 *)act + i);
     block_barrier();
@@ -187,13 +196,13 @@ DEVICE void matvec_tile(const matvec_args &a) {
 
   float acc[rows_most][2];
   UNROLL for (int m = 0; m < rows_most; m++) acc[m][0] = acc[m][1] = 0.0f;
-  uint32_t row_bytes = vector ? act_row_bytes_vector(a.kpad) : act_row_bytes_scalar(a.kpad);
+  uint32_t row_bytes = source == ACT_SCALAR ? act_row_bytes_scalar(a.kpad) : act_row_bytes_vector(a.kpad);
   for (uint32_t step = warp; step < a.kpad / 256; step += warps) { // not "steps": that costs a register, and spills
     scales64<bits, per64> scales = decode_scales(now, a);
     UNROLL for (int m = 0; m < rows_most; m++) {
       const uint8_t *row = act + (uint64_t)((uint32_t)m < a.m ? m : a.m - 1) * row_bytes;
       uint32_t at = step * 4 + lane % 4;
-      act64 x = vector ? load_act_vector(row, at) : load_act_scalar(row, at);
+      act64 x = source == ACT_SCALAR ? load_act_scalar(row, at) : load_act_vector(row, at);
       acc[m][0] = add64(acc[m][0], now, scales, x, 0);
       acc[m][1] = add64(acc[m][1], now, scales, x, 1);
     }
@@ -225,38 +234,32 @@ DEVICE void matvec_tile(const matvec_args &a) {
 }
 
 // How many blocks must be resident; 0 leaves it to ptxas. One kernel would spill for the
-// two that it aims at, and two take a few registers too many for it when they are left alone.
-constexpr int matvec_blocks(int bits, int group, int m, bool vector) {
-  if (bits == 8) return group == 64 && m == 8 && !vector ? 1 : 0;
+// two that it aims at, and some take a few registers too many for it when they are left alone.
+constexpr int matvec_blocks(int bits, int group, int m, act_source source) {
+  if (bits == 8) return group == 64 && m == 8 && source == ACT_SCALAR ? 1 : group == 32 && source == ACT_FROM_X ? 2 : 0;
   return group <= 32 && m == 4 ? 2 : 0;
 }
 
 // Every kernel of one operation: groups of 16, 32, and 64 or more; 1, 2, 4 or 8 rows
-// a pass.
-#define MATVEC_KERNEL(op, bits, g, per64, m, vector)                                            \
-  KERNEL_RESIDENT(MATVEC_THREADS, matvec_blocks(bits, g, m, vector), op##_g##g##_m##m,          \
-                  const GRID_CONSTANT matvec_args a) {                                          \
-    matvec_tile<bits, per64, m, vector>(a);                                                     \
+// a pass. NAME_m1_x begins with x.
+#define MATVEC_KERNEL(name, bits, g, per64, m, source)                                            \
+  KERNEL_RESIDENT(MATVEC_THREADS, matvec_blocks(bits, g, m, source), name, const GRID_CONSTANT matvec_args a) { \
+    matvec_tile<bits, per64, m, source>(a);                                                       \
   }
-#define MATVEC_KERNEL_LEAN(op, bits, g, per64, m, vector)                                          \
-  KERNEL_RESIDENT(MATVEC_THREADS_LEAN, 2, op##_g##g##_m##m, const GRID_CONSTANT matvec_args a) {   \
-    matvec_tile<bits, per64, m, vector>(a);                                                        \
+#define MATVEC_KERNEL_LEAN(name, bits, g, per64, m, source)                                   \
+  KERNEL_RESIDENT(MATVEC_THREADS_LEAN, 2, name, const GRID_CONSTANT matvec_args a) {          \
+    matvec_tile<bits, per64, m, source>(a);                                                   \
   }
-#define MATVEC_ROWS(op, bits, g, per64, vector)    \
-  MATVEC_KERNEL(op, bits, g, per64, 2, vector)     \
-  MATVEC_KERNEL(op, bits, g, per64, 4, vector)     \
-  MATVEC_KERNEL(op, bits, g, per64, 8, vector)
-#define MATVEC_KERNELS_INT4(op, vector)            \
-  MATVEC_KERNEL(op, 4, 16, 4, 1, vector)           \
-  MATVEC_KERNEL_LEAN(op, 4, 32, 2, 1, vector)      \
-  MATVEC_KERNEL_LEAN(op, 4, 64, 1, 1, vector)      \
-  MATVEC_ROWS(op, 4, 16, 4, vector)                \
-  MATVEC_ROWS(op, 4, 32, 2, vector)                \
-  MATVEC_ROWS(op, 4, 64, 1, vector)
-#define MATVEC_KERNELS_INT8(op, vector)            \
-  MATVEC_KERNEL(op, 8, 16, 4, 1, vector)           \
-  MATVEC_KERNEL(op, 8, 32, 2, 1, vector)           \
-  MATVEC_KERNEL(op, 8, 64, 1, 1, vector)           \
-  MATVEC_ROWS(op, 8, 16, 4, vector)                \
-  MATVEC_ROWS(op, 8, 32, 2, vector)                \
-  MATVEC_ROWS(op, 8, 64, 1, vector)
+#define MATVEC_KERNELS_M1(op, suffix, bits, source, KERNEL_32)          \
+  MATVEC_KERNEL(op##_g16##suffix, bits, 16, 4, 1, source)               \
+  KERNEL_32(op##_g32##suffix, bits, 32, 2, 1, source)                   \
+  KERNEL_32(op##_g64##suffix, bits, 64, 1, 1, source)
+#define MATVEC_ROWS(op, bits, g, per64, source)              \
+  MATVEC_KERNEL(op##_g##g##_m2, bits, g, per64, 2, source)   \
+  MATVEC_KERNEL(op##_g##g##_m4, bits, g, per64, 4, source)   \
+  MATVEC_KERNEL(op##_g##g##_m8, bits, g, per64, 8, source)
+#define MATVEC_KERNELS(op, bits, source, KERNEL_32)          \
+  MATVEC_KERNELS_M1(op, _m1, bits, source, KERNEL_32)        \
+  MATVEC_ROWS(op, bits, 16, 4, source)                       \
+  MATVEC_ROWS(op, bits, 32, 2, source)                       \
+  MATVEC_ROWS(op, bits, 64, 1, source)

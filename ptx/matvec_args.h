@@ -18,7 +18,7 @@ enum scale_format {
 struct matvec_args {
   const uint8_t *packed;
   uint64_t scales_at; /* bytes from packed to the scales */
-  const uint8_t *act;
+  const uint8_t *act; /* or, of the kernels that begin with x, x */
   const void *bias;
   void *y;
   uint32_t n, kpad, m;
@@ -29,6 +29,7 @@ struct matvec_args {
   uint32_t form;                  /* 0: scale * (code - zero); 1: scale * code + zero */
   uint32_t y_type, bias_type;
   uint32_t staged; /* bytes of act that the block stages in dynamic shared memory, or 0 */
+  uint32_t k, x_type; /* of x */
 };
 
 /* int4 at M = 1 is short of bytes in flight, so it gets more and leaner warps: 24 on a

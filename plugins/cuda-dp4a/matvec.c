@@ -7,6 +7,8 @@
  * not depend on how many rows were asked for, one number of warps serves all kernels
  * of a plan; with m_max = 1 it may be one that the kernels for more rows cannot have. */
 
+#include <string.h>
+
 #include "dp4a.h"
 
 enum {
@@ -37,6 +39,7 @@ struct weir_plugin_plan {
   struct dp4a_layout layout;
   const weir_kernel *quantize;
   const weir_kernel *matvec[CLASSES];
+  const weir_kernel *from_x; /* a row of x: quantises it in every block; or null */
   uint32_t warps;
   uint32_t staged_most; /* bytes of act that a block may stage */
   uint32_t launch_flags;
@@ -124,6 +127,13 @@ static uint32_t staged_bytes(const weir_plugin_plan *self, uint32_t rows) {
   return bytes <= self->staged_most ? (uint32_t)bytes : 0;
 }
 
+/* Every block then quantises all of x, while its first weights are on their way. */
+static int from_x_pays(const weir_plugin_plan *self, const weir_device_info *device) {
+  enum { ROW_MOST = 8192 };
+  uint64_t needed = act_row_bytes(&self->layout) + STATIC_SHARED;
+  return STAGES && self->layout.kpad <= ROW_MOST && needed <= device->smem_per_block;
+}
+
 static weir_status get_kernels(weir_plugin_plan *self, const weir_device_info *device) {
   const weir_host *host = self->host;
   const struct dp4a_layout *layout = &self->layout;
@@ -138,6 +148,10 @@ static weir_status get_kernels(weir_plugin_plan *self, const weir_device_info *d
     snprintf(ptx, sizeof ptx, "int%d_matvec_" DP4A_LOADS, layout->bits);
     snprintf(entry, sizeof entry, "%s_g%u_m%u", ptx, 64 / layout->per64, rows);
     status = host->kernel_get(host, device, ptx, entry, shared, &self->matvec[class]);
+    if (rows == 1 && from_x_pays(self, device) && status == WEIR_OK) {
+      strcat(entry, "_x");
+      status = host->kernel_get(host, device, ptx, entry, (uint32_t)act_bytes, &self->from_x);
+    }
   }
   return status;
 }
@@ -221,13 +235,14 @@ static weir_status quantize(const weir_plugin_plan *self, const weir_quantize_ar
   return status;
 }
 
-static weir_status matvec(const weir_plugin_plan *self, const weir_matvec_args *args, weir_stream stream) {
+/* What all passes of a call have in common. */
+static struct matvec_args pass_of(const weir_plugin_plan *self, const void *packed, const void *bias) {
   const struct dp4a_layout *layout = &self->layout;
   const weir_matvec_desc *desc = &layout->desc;
-  struct matvec_args pass = {
-    .packed = args->packed,
+  return (struct matvec_args){
+    .packed = packed,
     .scales_at = layout->scales_at,
-    .bias = args->bias,
+    .bias = bias,
     .n = desc->n,
     .kpad = layout->kpad,
     .groups = layout->groups,
@@ -238,14 +253,26 @@ static weir_status matvec(const weir_plugin_plan *self, const weir_matvec_args *
     .form = desc->form,
     .y_type = desc->y_type,
     .bias_type = desc->bias_type,
+    .k = desc->k,
+    .x_type = desc->x_type,
   };
-  void *params[] = {&pass};
-  weir_launch launch = {
-    .struct_size = sizeof launch,
+}
+
+static weir_launch launch_of(const weir_plugin_plan *self) {
+  return (weir_launch){
+    .struct_size = sizeof(weir_launch),
     .flags = self->launch_flags,
-    .grid = {layout->tiles, 1, 1},
+    .grid = {self->layout.tiles, 1, 1},
     .block = {32 * self->warps, 1, 1},
   };
+}
+
+static weir_status matvec(const weir_plugin_plan *self, const weir_matvec_args *args, weir_stream stream) {
+  const struct dp4a_layout *layout = &self->layout;
+  const weir_matvec_desc *desc = &layout->desc;
+  struct matvec_args pass = pass_of(self, args->packed, args->bias);
+  void *params[] = {&pass};
+  weir_launch launch = launch_of(self);
   weir_status status = WEIR_OK;
   for (uint32_t m = 0; m < args->m && status == WEIR_OK; m += pass.m) {
     pass.m = args->m - m < DP4A_PASS ? args->m - m : DP4A_PASS;
@@ -257,8 +284,26 @@ static weir_status matvec(const weir_plugin_plan *self, const weir_matvec_args *
   return status;
 }
 
+static weir_status linear(const weir_plugin_plan *self, const weir_linear_args *args, weir_stream stream) {
+  if (args->m == 1 && self->from_x) {
+    struct matvec_args pass = pass_of(self, args->packed, args->bias);
+    pass.m = 1;
+    pass.act = args->x;
+    pass.y = args->y;
+    weir_launch launch = launch_of(self);
+    launch.shared_bytes = (uint32_t)act_row_bytes(&self->layout);
+    return self->host->kernel_launch(self->host, self->from_x, &launch, (void *[]){&pass}, stream);
+  }
+  const weir_quantize_args of_x = {
+    .struct_size = sizeof of_x, .m = args->m, .x = args->x, .act = args->act, .act_size = args->act_size};
+  const weir_matvec_args of_act = {
+    .struct_size = sizeof of_act, .m = args->m, .packed = args->packed, .act = args->act, .bias = args->bias, .y = args->y};
+  weir_status status = quantize(self, &of_x, stream);
+  return status ? status : matvec(self, &of_act, stream);
+}
+
 /* The kernels find the members at these places. */
-_Static_assert(sizeof(void *) == 8 && sizeof(struct matvec_args) == 88, "matvec_args has holes");
+_Static_assert(sizeof(void *) == 8 && sizeof(struct matvec_args) == 96, "matvec_args has holes");
 _Static_assert(offsetof(struct matvec_args, y) == 32 && offsetof(struct matvec_args, staged) == 84,
                "matvec_args is not packed as in the kernels");
 _Static_assert(WEIR_F32 == 1 && WEIR_F16 == 2 && WEIR_BF16 == 3, "the kernels number types so");
@@ -274,4 +319,5 @@ const weir_matvec_vtable dp4a_matvec_vtable = {
   .pack = pack,
   .quantize = quantize,
   .matvec = matvec,
+  .linear = linear,
 };
