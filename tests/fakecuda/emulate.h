@@ -229,3 +229,5 @@ POSITION(blocks, blocks)
 
 DEVICE void allow_next_kernel() {}
 DEVICE void wait_for_previous_kernel() { fakecuda::previous_kernel_waited_for(); }
+enum { STARTS_EARLY = 1 };
+DEVICE void prefetch(const void *) {}
