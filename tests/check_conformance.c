@@ -146,6 +146,8 @@ static const struct {
     {CONFORM_TAMPER_ORACLE, SDPA, "reference", "o of 'ref'"},
     {CONFORM_TAMPER_LAYOUT, INT4, "layout", "packed["},
     {CONFORM_TAMPER_LAYOUT, INT8, "layout", "packed["},
+    {CONFORM_TAMPER_LINEAR, INT4, "linear", "y of weir_linear[0,0]"},
+    {CONFORM_TAMPER_LINEAR_NAN, INT4_NAN, "linear", "y[0] of weir_linear: got 0, want NaN"},
     {CONFORM_TAMPER_REFUSE, INT4, "unsupported", "refused for the test"},
     {CONFORM_TAMPER_REFUSE, SDPA, "unsupported", "refused for the test"},
 };

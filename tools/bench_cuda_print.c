@@ -113,7 +113,7 @@ void bench_cuda_print(const bench *bench, const bench_report *report) {
 
 void bench_cuda_print_legend(const bench *bench) {
   bool is_plain = bench->options->calling == BENCH_PLAIN;
-  printf("\n%s: median of one call, the quantisation of its x included, %s, by events.\n"
+  printf("\n%s: median of one call (weir_linear), the quantisation of its x included, %s, by events.\n"
          "floor us: a plain read of the same bytes from the same copies, taken in turn with it.\n"
          "matvec us, quantize us: each alone.  err: largest distance from ref, in units of its bound (1 is the\n"
          "limit).  dB: signal to noise against activations that are not quantised.\n",

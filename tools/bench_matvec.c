@@ -63,6 +63,20 @@ weir_status bench_matvec_call(bench_matvec *matvec, const void *act, uint32_t m)
   return weir_matvec(matvec->plan, &args, matvec->stream);
 }
 
+weir_status bench_linear_call(bench_matvec *matvec, const bench_act *act, uint32_t m) {
+  weir_linear_args args = {.struct_size = sizeof args,
+                           .m = m,
+                           .packed = matvec->packed + matvec->next * matvec->stride,
+                           .x = act->x,
+                           .y = matvec->y,
+                           .act = act->memory,
+                           .act_size = act->size,
+                           .workspace = matvec->workspace,
+                           .workspace_size = matvec->workspace_size};
+  matvec->next = matvec->next + 1 < matvec->copies ? matvec->next + 1 : 0;
+  return weir_linear(matvec->plan, &args, matvec->stream);
+}
+
 /* The latest result, in new host memory. */
 static weir_status fetch(const bench_matvec *matvec, uint32_t m, void **out_y, uint64_t *out_bytes) {
   weir_status status;

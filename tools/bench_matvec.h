@@ -46,6 +46,9 @@ typedef struct bench_act {
   uint64_t size;
 } bench_act;
 
+/* Straight from the x of `act`, whose memory is scratch for it. */
+weir_status bench_linear_call(bench_matvec *matvec, const bench_act *act, uint32_t m);
+
 /* x: [m,k] of the plan's x_type, in host memory. */
 weir_status bench_act_open(const bench_matvec *matvec, const void *x, uint32_t m, bench_act *out_act);
 /* Can this plan read it? */

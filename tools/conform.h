@@ -65,6 +65,8 @@ enum conform_tamper {
   CONFORM_TAMPER_LENGTH,        /* a result after kv_len changed on the device */
   CONFORM_TAMPER_ORACLE,        /* the last element of what 'ref' gives */
   CONFORM_TAMPER_LAYOUT,        /* one bit of the weights as packed for one row */
+  CONFORM_TAMPER_LINEAR,        /* one bit of what weir_linear gives */
+  CONFORM_TAMPER_LINEAR_NAN,    /* what it gives for a row with a NaN is 0 */
   CONFORM_TAMPER_REFUSE,        /* every plan is answered with "unsupported" */
   CONFORM_TAMPER_COUNT,
   /* These show only with conform_options.bit_identical, or with .graph. */

@@ -363,6 +363,9 @@ static int check_nan(struct conform *c, const struct matvec_case *item, struct m
     if (unit_run(c, unit, item->m, x, item->unaligned, &call)) {
       return -1;
     }
+    if (linear_check_nan(c, unit, (const char *)x + (uint64_t)row * desc->k * number_size(desc->x_type))) {
+      return -1;
+    }
     unsigned char *got = buffer_image(&call.y);
     if (conform_tampered(c, CONFORM_TAMPER_NAN)) {
       memset(got + (uint64_t)row * desc->n * size, 0, size);
@@ -444,6 +447,7 @@ enum conform_status matvec_run(struct conform *c, const struct matvec_case *item
       check_results(c, item, &unit, &data, y) || check_zero_row(c, &unit, &data, y) ||
       ((unit.info.properties & WEIR_ROW_INVARIANT) && check_rows(c, item, &unit, &data, y)) ||
       ((unit.info.properties & WEIR_DETERMINISTIC) && check_repeat(c, item, &unit, &call, y)) ||
+      ((unit.info.properties & WEIR_DETERMINISTIC) && linear_check(c, item, &unit, data.x, y)) ||
       (item->share && check_share(c, item, &unit, &call)) ||
       (item->values == VALUES_NAN && check_nan(c, item, &unit, &data, y))) {
     return CONFORM_FAIL;

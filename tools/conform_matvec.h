@@ -50,6 +50,14 @@ int call_matvec(struct conform *c, struct matvec_unit *unit, struct matvec_call 
 /* After unit_run: once more into poisoned buffers, the matvec right behind the quantize
  * on the stream, or from the same graph. */
 int call_again(struct conform *c, struct matvec_unit *unit, struct matvec_call *call);
+/* After unit_run: weir_linear with the same x, into poisoned buffers; from a graph of its own
+ * where the options want that. */
+int call_linear(struct conform *c, struct matvec_unit *unit, struct matvec_call *call);
+/* weir_linear of x must give y bit for bit, all rows of it, and the first alone where the plan
+ * says that rows do not depend on each other. And what it makes of a row with a NaN or an Inf. */
+int linear_check(struct conform *c, const struct matvec_case *item, struct matvec_unit *unit, const void *x,
+                 const void *y);
+int linear_check_nan(struct conform *c, struct matvec_unit *unit, const void *x);
 /* Makes a call, quantizes, runs: the result is in out_call->y. From a graph where the
  * options want that. */
 int unit_run(struct conform *c, struct matvec_unit *unit, uint32_t m, const void *x, int unaligned,

@@ -84,12 +84,38 @@ static weir_status enqueue(const void *object, weir_stream stream) {
   return weir_matvec(work->unit->plan, &matvec, stream);
 }
 
-static int run(struct conform *c, const struct work *work) {
+static weir_status enqueue_linear(const void *object, weir_stream stream) {
+  const struct work *work = object;
+  const struct matvec_call *call = work->call;
+  weir_linear_args linear = {
+      .struct_size = sizeof linear,
+      .m = call->m,
+      .packed = buffer_at(&work->unit->packed),
+      .x = buffer_at(&call->x),
+      .bias = buffer_at(&work->unit->bias),
+      .y = buffer_at(&call->y),
+      .act = buffer_at(&call->act),
+      .act_size = call->act.size,
+      .workspace = buffer_at(&call->workspace),
+      .workspace_size = call->workspace.size,
+  };
+  return weir_linear(work->unit->plan, &linear, stream);
+}
+
+typedef weir_status (*enqueue_fn)(const void *object, weir_stream stream);
+
+static const char *name_of(enqueue_fn what, const struct work *work) {
+  if (what == enqueue_linear) {
+    return "weir_linear";
+  }
+  return work->act ? work->quantizes ? "the call" : "weir_matvec" : "weir_quantize";
+}
+
+static int run(struct conform *c, enqueue_fn what, const struct work *work) {
   weir_stream stream = conform_stream(c, work->unit->device);
-  weir_status status = enqueue(work, stream);
+  weir_status status = what(work, stream);
   if (status != WEIR_OK) {
-    return conform_fail_call(c, "run", work->act ? work->quantizes ? "the call" : "weir_matvec" : "weir_quantize",
-                             status);
+    return conform_fail_call(c, "run", name_of(what, work), status);
   }
   status = weir_synchronize(work->unit->device, stream);
   return status == WEIR_OK ? 0 : conform_fail_call(c, "run", "weir_synchronize", status);
@@ -175,7 +201,7 @@ int call_matvec(struct conform *c, struct matvec_unit *unit, struct matvec_call 
         conform_replay(c, call->graph)) {
       return -1;
     }
-  } else if (run(c, &work)) {
+  } else if (run(c, enqueue, &work)) {
     return -1;
   }
   return collect(c, unit, call) || buffer_unchanged(c, act, CONFORM_TAMPER_NONE) ? -1 : 0;
@@ -184,7 +210,23 @@ int call_matvec(struct conform *c, struct matvec_unit *unit, struct matvec_call 
 int call_again(struct conform *c, struct matvec_unit *unit, struct matvec_call *call) {
   struct work work = {unit, call, 1, &call->act};
   if (poison_results(c, call, 1) ||
-      (conform_wants_graph(c, unit->device) ? conform_replay(c, call->graph) : run(c, &work))) {
+      (conform_wants_graph(c, unit->device) ? conform_replay(c, call->graph) : run(c, enqueue, &work))) {
+    return -1;
+  }
+  return collect_act(c, call) || collect(c, unit, call) ? -1 : 0;
+}
+
+int call_linear(struct conform *c, struct matvec_unit *unit, struct matvec_call *call) {
+  struct work work = {unit, call, 1, &call->act};
+  if (poison_results(c, call, 1)) {
+    return -1;
+  }
+  if (conform_wants_graph(c, unit->device)) {
+    if (conform_capture(c, enqueue_linear, &work, &call->graph) || check_untouched(c, call) ||
+        conform_replay(c, call->graph)) {
+      return -1;
+    }
+  } else if (run(c, enqueue_linear, &work)) {
     return -1;
   }
   return collect_act(c, call) || collect(c, unit, call) ? -1 : 0;
@@ -199,5 +241,5 @@ int unit_run(struct conform *c, struct matvec_unit *unit, uint32_t m, const void
   if (conform_wants_graph(c, unit->device)) {
     return run_graph(c, unit, out_call);
   }
-  return run(c, &quantize) || collect_act(c, out_call) || call_matvec(c, unit, out_call, &out_call->act) ? -1 : 0;
+  return run(c, enqueue, &quantize) || collect_act(c, out_call) || call_matvec(c, unit, out_call, &out_call->act) ? -1 : 0;
 }

@@ -272,6 +272,7 @@ static void add_reference(struct case_list *list, weir_op op) {
       {"square-groups", 1, 16, 512, 32, 0}, /* as many groups as rows */
       {"gemma-hidden", 1, 128, 5376, 32, 0},
       {"gemma-down", 4, 40, 21504, 32, 0},
+      {"gemma-attended", 1, 40, 8192, 32, 0},
       {"k-4095-rounded-up", 3, 33, 4096, 128, 0},
       {"3d-batched-input", 64, 32, 512, 32, 0},
       {"prefill-m64", 64, 24, 256, 64, 0},
