@@ -39,8 +39,28 @@ static weir_status multiply(const moment *at, const gemma_way *way, const gemma_
   return status ? status : mark(at, matrix->name, weir->plan_plugin(way->plan));
 }
 
+static weir_status linear(const moment *at, const gemma_way *way, const gemma_matrix *matrix, const void *x, float *y) {
+  weir_linear_args args = {.struct_size = sizeof args,
+                           .m = at->rows,
+                           .packed = matrix->blob->memory,
+                           .x = x,
+                           .y = y,
+                           .act = at->session->buffer.act[0],
+                           .act_size = at->session->buffer.act_size,
+                           .workspace = way->workspace,
+                           .workspace_size = way->workspace_size};
+  weir_status status = weir->linear(way->plan, &args, at->session->stream);
+  return status ? status : mark(at, matrix->name, weir->plan_plugin(way->plan));
+}
+
+static bool is_only_one(const gemma_matrix *matrix, uint32_t roles) {
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < roles; i++) count += matrix[i].plan != NULL;
+  return count == 1;
+}
+
 /* The matrices of `roles` tensors that have one x: matrix[i] is the one that begins with tensor i. Their y are one behind
- * the other. Plans that read each other's activations share them. */
+ * the other. Plans that read each other's activations share them; x that one matrix reads is quantised with it. */
 static weir_status multiply_all(const moment *at, const void *x, const gemma_matrix *matrix, uint32_t roles, float *y,
                                 output *out_outputs) {
   uint64_t tag[GEMMA_ACTS];
@@ -50,13 +70,17 @@ static weir_status multiply_all(const moment *at, const void *x, const gemma_mat
     const gemma_plan *plan = matrix[i].plan;
     if (!plan) continue;
     const gemma_way *way = at->one ? &plan->one : &plan->many;
-    uint32_t a = 0;
-    while (a < acts && (!tag[a] || tag[a] != way->info.act_tag)) a++;
-    if (a == acts) {
-      tag[acts++] = way->info.act_tag;
-      status = quantize(at, way, x, at->session->buffer.act[a]);
+    if (is_only_one(matrix, roles)) {
+      status = linear(at, way, &matrix[i], x, y);
+    } else {
+      uint32_t a = 0;
+      while (a < acts && (!tag[a] || tag[a] != way->info.act_tag)) a++;
+      if (a == acts) {
+        tag[acts++] = way->info.act_tag;
+        status = quantize(at, way, x, at->session->buffer.act[a]);
+      }
+      if (!status) status = multiply(at, way, &matrix[i], at->session->buffer.act[a], y);
     }
-    if (!status) status = multiply(at, way, &matrix[i], at->session->buffer.act[a], y);
     for (uint32_t p = 0; p < matrix[i].parts; p++) {
       out_outputs[i + p] = (output){y, plan->desc.n};
       y += matrix[i].part[p].n;
