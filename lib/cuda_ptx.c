@@ -31,11 +31,17 @@ struct search {
   char *text, *path;
 };
 
-/* NAME.sm_90.ptx where the device can run it, else NAME.sm_80.ptx. */
+/* NAME.sm_90a.ptx on devices of 9.0 itself, which alone can run it, else NAME.sm_90.ptx
+ * where the device can, else NAME.sm_80.ptx. */
 static bool look_in(struct search *search, const char *directory, int length) {
-  for (int arch = search->cc >= 90 ? 90 : 80; arch >= 80; arch -= 10) {
+  static const struct {
+    const char *arch;
+    uint32_t least, most; /* compute capability */
+  } files[] = {{"90a", 90, 90}, {"90", 90, UINT32_MAX}, {"80", 0, UINT32_MAX}};
+  for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+    if (search->cc < files[i].least || search->cc > files[i].most) continue;
     struct text path = {0};
-    text_add(&path, "%.*s/%s.sm_%d.ptx", length, directory, search->name, arch);
+    text_add(&path, "%.*s/%s.sm_%s.ptx", length, directory, search->name, files[i].arch);
     if (path.failed) return false;
     search->text = read_file(path.data);
     if (search->text) {

@@ -63,7 +63,7 @@ generate() { # DIRECTORY/NAME ARCHITECTURE
   echo "$file: .version $version, $(wc -c < "$to/$file") bytes"
 }
 
-list=$(sed -n 's|^[[:blank:]]\([a-z/]*/[^/]*\)\.sm_\([0-9]*\)\.ptx.*|\1 \2|p' "$root/ptx/Makefile.am" "$root/examples/gemma/Makefile.am")
+list=$(sed -n 's|^[[:blank:]]\([a-z/]*/[^/]*\)\.sm_\([0-9]*a\{0,1\}\)\.ptx.*|\1 \2|p' "$root/ptx/Makefile.am" "$root/examples/gemma/Makefile.am")
 [ $# -eq 0 ] || list=$(for name; do echo "$list" | grep "/$name "; done)
 [ -n "$list" ] || { echo "generate.sh: no Makefile.am lists the PTX that is asked for" >&2; exit 1; }
 echo "$list" | while read -r name architecture; do

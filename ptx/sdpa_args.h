@@ -42,6 +42,15 @@ enum { SDPA_PREFILL_SLOTS = 64, SDPA_PREFILL_WARPS = 4, SDPA_PREFILL_THREADS = 3
   ((SDPA_PREFILL_COPIED(dim) > SDPA_PREFILL_SUMS(dim) ? SDPA_PREFILL_COPIED(dim) : SDPA_PREFILL_SUMS(dim)) + \
    17 * SDPA_PREFILL_ROWS(dim) + 64)
 
+/* sdpa_wgmma.cuh, of 512 dimensions: a pair of blocks has so many rows, and each block of the
+ * pair 256 of the dimensions. Shared memory: Q and received dots, two tiles each of K and V. */
+enum {
+  SDPA_PAIR_ROWS = 128,
+  SDPA_PAIR_SLOTS = 64,
+  SDPA_PAIR_THREADS = 384,
+  SDPA_PAIR_SHARED = SDPA_PAIR_ROWS * (512 + 4 * SDPA_PAIR_SLOTS) + 4 * SDPA_PAIR_SLOTS * 512 + 8 * SDPA_PAIR_ROWS + 320
+};
+
 /* n / d = n * multiplier >> 31 + shift, for n below 2^31. */
 struct sdpa_divisor {
   uint32_t value, multiplier, shift;

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# ptxas assembles every committed PTX for every architecture that weir names, without
-# spills or a stack frame, and no kernel takes more registers than ptx/ceilings grants.
+# ptxas assembles every committed PTX for every architecture that weir names (a file for
+# sm_90a for that one), without spills or a stack frame, and no kernel takes more
+# registers than ptx/ceilings grants.
 # (What a file comes to is judged on the architectures that it is loaded on: those of
 # NAME.sm_80.ptx end where NAME.sm_90.ptx begins.)
 # With the argument --table it prints what each kernel takes at most, and judges nothing.
@@ -29,7 +30,7 @@ if [ "${1:-}" = --one ]; then
   fi
   # Where there is a newer file for this architecture, no device gets what this one comes to.
   newer=${path%.sm_*}.sm_90.ptx
-  if [ "$sm" -ge 90 ] && [ -f "$newer" ] && [ "$newer" != "$path" ]; then : > "$used"; fi
+  if [ "${sm%a}" -ge 90 ] && [ -f "$newer" ] && [ "$newer" != "$path" ]; then : > "$used"; fi
   exit 0
 fi
 
@@ -41,8 +42,12 @@ export abs_top_srcdir work
 "$ptxas" --help > "$work/help"
 for file in "$ptx"/*.ptx "$abs_top_srcdir"/examples/gemma/*.ptx; do
   floor=${file##*.sm_} && floor=${floor%.ptx}
-  for sm in 80 86 89 90 100 120; do
-    [ $sm -ge "$floor" ] || continue
+  for sm in 80 86 89 90 90a 100 120; do
+    case $floor$sm in
+      90a90a) ;;
+      *a*) continue ;;
+      *) [ "$sm" -ge "$floor" ] || continue ;;
+    esac
     if grep -q "'sm_$sm'" "$work/help"; then
       echo "'$file' $sm"
     else

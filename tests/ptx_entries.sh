@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The committed PTX against the list of it: every source has its sm_80 file and no file
-# lacks its source; each is for the target in its name; an entry is in one source only,
-# and the files of one source have the same entries with the same parameters.
+# The committed PTX against the list of it: every source has its sm_80 file, or is for
+# sm_90a alone, and no file lacks its source; each is for the target in its name; an entry
+# is in one source only, and the files of one source have the same entries with the same
+# parameters.
 set -u
 : "${abs_top_srcdir:?names the source directory}"
 LC_ALL=C
@@ -24,7 +25,7 @@ for directory in ptx examples/gemma; do
   for source in "$abs_top_srcdir/$directory"/*.cu; do
     name=$directory/${source##*/}
     grep -q "$name" "$abs_top_srcdir/$directory/Makefile.am" || fail "$directory/Makefile.am does not list $name"
-    grep -qx "${name%.cu}.sm_80.ptx" "$work/here" || fail "$name has no sm_80 PTX; list it in $directory/Makefile.am and run make ptx"
+    grep -qx -e "${name%.cu}.sm_80.ptx" -e "${name%.cu}.sm_90a.ptx" "$work/here" || fail "$name has no sm_80 PTX; list it in $directory/Makefile.am and run make ptx"
   done
   cat "$work/here" >> "$work/present"
 done
@@ -44,7 +45,7 @@ while read -r path; do
   [ "$(head -n 1 "$abs_top_srcdir/$path")" = "// SPDX-License-Identifier: MIT" ] || fail "$path has no licence on top"
   entries "$abs_top_srcdir/$path" > "$work/$file"
   [ -s "$work/$file" ] || fail "$path has no entry"
-  if [ "$target" = sm_80 ]; then
+  if [ "$target" = sm_80 ] || [ "$target" = sm_90a ]; then
     cat "$work/$file" >> "$work/all"
   elif ! diff "$work/$name.sm_80.ptx" "$work/$file" > "$work/diff"; then
     fail "the entries of $name for sm_80 (<) and $target (>) differ:"

@@ -27,7 +27,7 @@ for plugin in cuda-sdpa-split cuda-sdpa-standard; do
   run $narrow FAKECUDA_SHUFFLE=5 FAKECUDA_RESIDENT=3 -- --plugin $plugin --quick --seed 3
 done
 launched > "$work/launched"
-sed -n 's/^\.visible \.entry \(sdpa_[a-z0-9_]*\).*/\1/p' "$WEIR_TEST_PTX"/sdpa_*.sm_80.ptx | sort -u > "$work/entries"
+sed -n 's/^\.visible \.entry \(sdpa_[a-z0-9_]*\).*/\1/p' "$WEIR_TEST_PTX"/sdpa_*.sm_80.ptx "$WEIR_TEST_PTX"/sdpa_*.sm_90a.ptx | sort -u > "$work/entries"
 [ -s "$work/entries" ] || { echo "FAILED: $WEIR_TEST_PTX has no kernel for attention"; exit 1; }
 comm -13 "$work/launched" "$work/entries" > "$work/idle" || exit 99
 if [ -z "$whole" ] && [ -s "$work/idle" ]; then

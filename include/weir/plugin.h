@@ -176,11 +176,12 @@ struct weir_host {
   uint32_t (*thread_count)(const weir_host *host);
 
   /* CUDA, for plan() only: loads PTX and finds a kernel in it; the same module is
-   * loaded once a device. `ptx` is a name: NAME.sm_90.ptx is taken on devices of
-   * compute capability 9.0 and up, else NAME.sm_80.ptx, from WEIR_PTX_PATH, the
-   * directory of the plugin's file, or the installed directory. Or it is an absolute
-   * file, or PTX text itself (recognised by a newline). The kernel may be launched
-   * with up to most_shared_bytes of dynamic shared memory. */
+   * loaded once a device. `ptx` is a name: NAME.sm_90a.ptx is taken on devices of
+   * compute capability 9.0, else NAME.sm_90.ptx on those of 9.0 and up, else
+   * NAME.sm_80.ptx, from WEIR_PTX_PATH, the directory of the plugin's file, or the
+   * installed directory. Or it is an absolute file, or PTX text itself (recognised by a
+   * newline). The kernel may be launched with up to most_shared_bytes of dynamic shared
+   * memory. */
   weir_status (*kernel_get)(const weir_host *host, const weir_device_info *device, const char *ptx, const char *entry,
                             uint32_t most_shared_bytes, const weir_kernel **out_kernel);
   /* How many blocks of that size one multiprocessor holds at a time. */

@@ -27,9 +27,18 @@ static struct sdpa_kernel tile_kernel(uint32_t dim, uint32_t rows, uint32_t avai
 }
 
 #ifdef WEIR_SDPA_STANDARD
-static struct sdpa_kernel prefill_kernel(const weir_sdpa_desc *desc, uint32_t dim, uint32_t available) {
-  if (dim > 256 || desc->mask != WEIR_MASK_NONE || desc->softcap != 0 || !(desc->scale > 0) ||
-      SDPA_PREFILL_SHARED(dim) > available) {
+static struct sdpa_kernel prefill_kernel(const weir_device_info *device, const weir_sdpa_desc *desc, uint32_t dim,
+                                         uint32_t available) {
+  if (desc->mask != WEIR_MASK_NONE || desc->softcap != 0 || !(desc->scale > 0)) {
+    return (struct sdpa_kernel){0};
+  }
+  if (dim == 512) {
+    if (device->cc != 90 || SDPA_PAIR_SHARED > available) {
+      return (struct sdpa_kernel){0};
+    }
+    return (struct sdpa_kernel){SDPA_PAIR_ROWS, SDPA_PAIR_THREADS, 0, SDPA_PAIR_SHARED};
+  }
+  if (SDPA_PREFILL_SHARED(dim) > available) {
     return (struct sdpa_kernel){0};
   }
   return (struct sdpa_kernel){SDPA_PREFILL_ROWS(dim), SDPA_PREFILL_THREADS, 0, SDPA_PREFILL_SHARED(dim)};
@@ -44,7 +53,7 @@ int sdpa_shape_make(const weir_device_info *device, const weir_sdpa_desc *desc, 
   shape.kernel[SDPA_FEW] = tile_kernel(shape.dim, 16, available);
   shape.kernel[SDPA_MORE] = tile_kernel(shape.dim, SDPA_ROWS_MANY(shape.dim), available);
 #ifdef WEIR_SDPA_STANDARD
-  shape.kernel[SDPA_MANY] = prefill_kernel(desc, shape.dim, available);
+  shape.kernel[SDPA_MANY] = prefill_kernel(device, desc, shape.dim, available);
 #endif
   *out_shape = shape;
   return shape.kernel[SDPA_FEW].rows ? 0 : -1;

@@ -100,18 +100,22 @@ static void plan_free(weir_plugin_plan *self) {
 
 static weir_status get_kernels(weir_plugin_plan *self, const weir_device_info *device) {
   const weir_host *host = self->host;
-  char ptx[32], entry[48];
+  char name[32], ptx[40], entry[48];
   weir_status status = WEIR_OK;
-  snprintf(ptx, sizeof ptx, "sdpa_%s_d%u", type_name(self->desc.kv_type), self->shape.dim);
+  snprintf(name, sizeof name, "sdpa_%s_d%u", type_name(self->desc.kv_type), self->shape.dim);
   for (int class = 0; class < SDPA_CLASSES && status == WEIR_OK; class++) {
     const struct sdpa_kernel *kernel = &self->shape.kernel[class];
     if (kernel->rows == 0) {
       continue;
     }
-    if (class == SDPA_MANY) {
-      snprintf(entry, sizeof entry, "%s_prefill", ptx);
+    snprintf(ptx, sizeof ptx, "%s", name);
+    if (class != SDPA_MANY) {
+      snprintf(entry, sizeof entry, "%s_r%u", name, kernel->rows);
+    } else if (self->shape.dim < 512) {
+      snprintf(entry, sizeof entry, "%s_prefill", name);
     } else {
-      snprintf(entry, sizeof entry, "%s_r%u", ptx, kernel->rows);
+      snprintf(ptx, sizeof ptx, "%s_wgmma", name);
+      snprintf(entry, sizeof entry, "%s_wgmma", name);
     }
     status = host->kernel_get(host, device, ptx, entry, kernel->shared, &self->attend[class]);
   }
@@ -225,9 +229,14 @@ static weir_status sdpa(const weir_plugin_plan *self, const weir_sdpa_args *args
       .block = {self->shape.kernel[cut.class].threads, 1, 1},
       .shared_bytes = self->shape.kernel[cut.class].shared,
   };
-  if (cut.class == SDPA_MANY) { /* KV heads side by side: see ptx/sdpa_prefill.cuh */
+  if (cut.class == SDPA_MANY && self->shape.dim < 512) { /* KV heads side by side: see ptx/sdpa_prefill.cuh */
     launch.grid[0] *= desc->kv_heads;
     launch.grid[1] = 1;
+  } else if (cut.class == SDPA_MANY) { /* pairs of blocks, as many as there is room for at a time: ptx/sdpa_pair.cuh */
+    uint64_t tiles = (uint64_t)cut.row_tiles * desc->kv_heads * desc->batch;
+    uint32_t pairs = self->shape.sm_count > 1 ? self->shape.sm_count / 2 : 1;
+    launch.grid[0] = 2 * (tiles < pairs ? (uint32_t)tiles : pairs);
+    launch.grid[1] = launch.grid[2] = 1;
   }
   weir_status status = self->host->kernel_launch(self->host, self->attend[cut.class], &launch, params, stream);
   if (status == WEIR_OK && cut.splits > 1) {

@@ -10,7 +10,7 @@
 #include "sdpa_args.h"
 
 /* The kernels: for tiles of 16 rows, and of 32 or 64 (ptx/sdpa_tile.cuh), and of many
- * (ptx/sdpa_prefill.cuh), which is cuda-sdpa-standard's. */
+ * (ptx/sdpa_prefill.cuh, of 512 dimensions ptx/sdpa_wgmma.cuh), which is cuda-sdpa-standard's. */
 enum sdpa_class { SDPA_FEW, SDPA_MORE, SDPA_MANY, SDPA_CLASSES };
 
 /* One of them for a descriptor on a device; rows is 0 where it does not serve or fit. */

@@ -28,32 +28,52 @@ void check_place(const uint64_t *barrier, const place &at) {
   check_shared(barrier, sizeof *barrier, at);
 }
 
-void check_barrier(const uint64_t *barrier, const place &at) {
-  check_place(barrier, at);
+void check_mark(const uint64_t *barrier, const place &at) {
   if (load(barrier).mark != MARK)
     fail_kernel(CUDA_ERROR_LAUNCH_FAILED, "%s: at %p is no barrier; barrier_init and a block_barrier come first",
                 text_of(at).c_str(), (const void *)barrier);
 }
 
-void arrive(uint64_t *barrier) {
+void check_barrier(const uint64_t *barrier, const place &at) {
+  check_place(barrier, at);
+  check_mark(barrier, at);
+}
+
+int64_t &expected_at(uint64_t *barrier) {
+  std::vector<expected_bytes> &all = barriers_of_block_with(barrier).expected;
+  for (expected_bytes &one : all)
+    if (one.barrier == barrier) return one.bytes;
+  all.push_back({barrier, 0});
+  return all.back().bytes;
+}
+
+void complete_when_due(uint64_t *barrier) {
   barrier_state s = load(barrier);
-  bool complete = --s.left == 0;
-  if (complete) {
-    s.left = count_of(s) & COUNT_MOST;
-    s.parity ^= 1;
-  }
+  if (s.left || expected_at(barrier)) return;
+  s.left = count_of(s) & COUNT_MOST;
+  s.parity ^= 1;
   memcpy(barrier, &s, sizeof s);
-  if (complete) wake(barrier);
+  wake(barrier);
+}
+
+void arrive(uint64_t *barrier, const place &at) {
+  barrier_state s = load(barrier);
+  if (!s.left)
+    fail_kernel(CUDA_ERROR_LAUNCH_FAILED, "%s: arrives once more than the barrier takes while bytes are expected",
+                text_of(at).c_str());
+  s.left = (s.left - 1) & COUNT_MOST;
+  memcpy(barrier, &s, sizeof s);
+  complete_when_due(barrier);
 }
 
 // The oldest arrival at the barrier that waits for copies takes place. False if there is none.
-bool arrive_late(uint64_t *barrier) {
+bool arrive_late(uint64_t *barrier, const place &at) {
   std::vector<later_arrival> &later = barriers_of_block().later;
   for (size_t i = 0; i < later.size(); i++) {
     if (later[i].barrier != barrier) continue;
     finish_copies(later[i].copies, later[i].started);
     later.erase(later.begin() + (ptrdiff_t)i);
-    arrive(barrier);
+    arrive(barrier, at);
     return true;
   }
   return false;
@@ -61,7 +81,9 @@ bool arrive_late(uint64_t *barrier) {
 
 std::string missing_arrivals(const void *barrier) {
   barrier_state s = load(barrier);
-  return std::to_string(s.left) + " of the " + std::to_string(count_of(s)) + " arrivals at its barrier";
+  int64_t bytes = expected_at((uint64_t *)barrier);
+  return std::to_string(s.left) + " of the " + std::to_string(count_of(s)) + " arrivals at its barrier" +
+         (bytes ? " and " + std::to_string(bytes) + " bytes" : "");
 }
 
 std::string missing_threads(const void *barrier) {
@@ -84,7 +106,26 @@ void init_barrier(uint64_t *barrier, uint32_t count, const place &at) {
 
 void arrive_at_barrier(uint64_t *barrier, const place &at) {
   check_barrier(barrier, at);
-  arrive(barrier);
+  arrive(barrier, at);
+}
+
+void arrive_and_expect(uint64_t *barrier, uint32_t bytes, const place &at) {
+  check_barrier(barrier, at);
+  expected_at(barrier) += bytes;
+  arrive(barrier, at);
+}
+
+void arrive_in_cluster(uint64_t *barrier, const place &at) {
+  check_mark(barrier, at);
+  arrive(barrier, at);
+}
+
+void store_in_cluster(void *to, const void *from, uint32_t bytes, uint64_t *barrier, const place &at) {
+  check_aligned(to, bytes, at);
+  check_mark(barrier, at);
+  memcpy(to, from, bytes);
+  expected_at(barrier) -= bytes;
+  complete_when_due(barrier);
 }
 
 void arrive_after_copies(uint64_t *barrier, const place &at) {
@@ -100,7 +141,7 @@ void wait_for_phase(uint64_t *barrier, uint32_t parity, const place &at) {
   for (;;) {
     check_barrier(barrier, at);
     if (load(barrier).parity != parity) return;
-    if (!arrive_late(barrier)) wait_to_wake(barrier, missing_arrivals, at);
+    if (!arrive_late(barrier, at)) wait_to_wake(barrier, missing_arrivals, at);
   }
 }
 

@@ -15,6 +15,12 @@ struct later_arrival {
   size_t started; // copies, when it was asked for
 };
 
+// Bytes that a barrier in shared memory still expects; less than 0 where they came early.
+struct expected_bytes {
+  uint64_t *barrier;
+  int64_t bytes;
+};
+
 struct numbered_barrier {
   unsigned arrived, threads;
   place at;
@@ -23,12 +29,17 @@ struct numbered_barrier {
 // Of one block.
 struct block_barriers {
   std::vector<later_arrival> later; // oldest first
+  std::vector<expected_bytes> expected;
   numbered_barrier numbered[16];
 };
 
 void init_barrier(uint64_t *barrier, uint32_t count, const place &at);
 void arrive_at_barrier(uint64_t *barrier, const place &at);
 void arrive_after_copies(uint64_t *barrier, const place &at);
+void arrive_and_expect(uint64_t *barrier, uint32_t bytes, const place &at);
+// The barrier, and where to, in the shared memory of a block of the cluster.
+void arrive_in_cluster(uint64_t *barrier, const place &at);
+void store_in_cluster(void *to, const void *from, uint32_t bytes, uint64_t *barrier, const place &at);
 void wait_for_phase(uint64_t *barrier, uint32_t parity, const place &at);
 void wait_for_first_threads(uint32_t number, uint32_t threads, const place &at);
 

@@ -38,6 +38,7 @@ struct lane {
   const void *key;           // of wait_to_wake
   missing_fn *missing;
   const place *asleep_at;
+  uint64_t cluster_turn; // of arrive_at_cluster, plus 1; 0 when it has waited
   copy_queue copies;
 };
 
@@ -63,6 +64,9 @@ struct block_slot {
   unsigned live, arrived;
   place barrier;
   bool active, previous_waited_for;
+  size_t first_of_cluster; // its slot, which has for all of them:
+  uint64_t cluster_turn;
+  unsigned cluster_arrived;
   block_barriers barriers;
 };
 
@@ -77,6 +81,8 @@ CUresult failure;
 std::string failure_text;
 uint64_t block_serial, random_state;
 auto *slots = new std::vector<std::unique_ptr<block_slot>>;
+
+block_slot &head_of_cluster() { return *(*slots)[current->in->first_of_cluster]; }
 
 uint64_t next_random() {
   uint64_t z = random_state += 0x9e3779b97f4a7c15u;
@@ -258,6 +264,7 @@ void prepare_slot(block_slot &block, size_t slot_number) {
     l.runs_on = fiber_at(slot_number * THREADS_MOST + i, fiber_body);
     l.number = i % 32;
   }
+  block.first_of_cluster = slot_number / launch->what->cluster * launch->what->cluster;
   free(block.dynamic);
   if (posix_memalign(&block.dynamic, 128, launch->dynamic_bytes)) abort();
 }
@@ -270,6 +277,7 @@ void start_block(block_slot &block, uint64_t number) {
   for (lane &l : block.lanes) {
     l.position.block = at;
     l.entered = l.ended = false;
+    l.cluster_turn = 0;
     l.of = &block.warps[(size_t)(&l - &block.lanes[0]) / 32];
     l.of->exists |= 1u << l.number;
     l.of->ready |= 1u << l.number;
@@ -280,6 +288,7 @@ void start_block(block_slot &block, uint64_t number) {
   block.arrived = 0;
   block.active = true;
   block.previous_waited_for = false;
+  block.cluster_turn = block.cluster_arrived = 0;
   block.barriers = {};
   if (launch->dynamic_bytes) memset(block.dynamic, POISON, launch->dynamic_bytes);
 }
@@ -376,6 +385,39 @@ void wait_for_block(const place &at) {
   else w.ready &= ~(1u << me.number);
 }
 
+static std::string missing_in_cluster(const void *) { return "threads of its cluster that do not arrive"; }
+
+void arrive_at_cluster(const place &at) {
+  block_slot &head = head_of_cluster();
+  if (current->cluster_turn)
+    fail_kernel(CUDA_ERROR_LAUNCH_FAILED, "%s: arrives twice without waiting", text_of(at).c_str());
+  current->cluster_turn = head.cluster_turn + 1;
+  if (++head.cluster_arrived < head.lanes.size() * launch->what->cluster) return;
+  head.cluster_arrived = 0;
+  head.cluster_turn++;
+  wake(&head.cluster_turn);
+}
+
+void wait_for_cluster(const place &at) {
+  block_slot &head = head_of_cluster();
+  if (!current->cluster_turn)
+    fail_kernel(CUDA_ERROR_LAUNCH_FAILED, "%s: waits without having arrived", text_of(at).c_str());
+  while (head.cluster_turn < current->cluster_turn) wait_to_wake(&head.cluster_turn, missing_in_cluster, at);
+  current->cluster_turn = 0;
+}
+
+void *place_in_block(const void *shared, uint32_t rank, const place &at) {
+  const block_slot &block = *current->in;
+  size_t offset = (size_t)((uintptr_t)shared - (uintptr_t)block.dynamic);
+  if (offset >= launch->dynamic_bytes || rank >= launch->what->cluster)
+    fail_kernel(CUDA_ERROR_ILLEGAL_ADDRESS, "%s: %p is not in the block's dynamic shared memory, or %u no block of the cluster",
+                text_of(at).c_str(), shared, rank);
+  const block_slot &other = *(*slots)[block.first_of_cluster + rank];
+  if (!other.active)
+    fail_kernel(CUDA_ERROR_LAUNCH_FAILED, "%s: block %u of the cluster has ended", text_of(at).c_str(), rank);
+  return (char *)other.dynamic + offset;
+}
+
 void wait_to_wake(const void *key, missing_fn *missing, const place &at) {
   lane &me = *current;
   me.key = key;
@@ -386,13 +428,14 @@ void wait_to_wake(const void *key, missing_fn *missing, const place &at) {
 }
 
 void wake(const void *key) {
-  for (warp &w : current->in->warps)
-    for (uint32_t left = w.asleep; left; left &= left - 1) {
-      uint32_t lowest = left & -left;
-      if (w.lanes[__builtin_ctz(left)].key != key) continue;
-      w.asleep &= ~lowest;
-      w.ready |= lowest;
-    }
+  for (unsigned rank = 0; rank < launch->what->cluster; rank++)
+    for (warp &w : (*slots)[current->in->first_of_cluster + rank]->warps)
+      for (uint32_t left = w.asleep; left; left &= left - 1) {
+        uint32_t lowest = left & -left;
+        if (w.lanes[__builtin_ctz(left)].key != key) continue;
+        w.asleep &= ~lowest;
+        w.ready |= lowest;
+      }
 }
 
 void give_way() {
@@ -458,6 +501,13 @@ void check_shared(const void *p, size_t bytes, const place &at) {
 void *dynamic_memory() { return current->in->dynamic; }
 copy_queue &copies_of_thread() { return current->copies; }
 block_barriers &barriers_of_block() { return current->in->barriers; }
+block_barriers &barriers_of_block_with(const void *shared) {
+  for (unsigned rank = 0; rank < launch->what->cluster; rank++) {
+    block_slot &block = *(*slots)[current->in->first_of_cluster + rank];
+    if ((uintptr_t)shared - (uintptr_t)block.dynamic < launch->dynamic_bytes) return block.barriers;
+  }
+  return current->in->barriers;
+}
 void previous_kernel_waited_for() { current->in->previous_waited_for = true; }
 uint32_t lane_number() { return current->number; }
 
@@ -468,14 +518,16 @@ CUresult run_grid(const grid_launch &what, std::string *out_message) {
   failed = false;
   failure = CUDA_SUCCESS;
   random_state = what.shuffle;
-  uint64_t count = (uint64_t)what.blocks.x * what.blocks.y * what.blocks.z, number;
-  block_order order(count);
-  size_t active = 0;
-  for (size_t i = 0; i < what.resident && order.take(&number); i++, active++) {
-    if (slots->size() <= i) slots->push_back(std::make_unique<block_slot>());
-    prepare_slot(*(*slots)[i], i);
-    start_block(*(*slots)[i], number);
-  }
+  size_t cluster = what.what->cluster, room = what.resident > cluster ? what.resident / cluster : 1;
+  uint64_t number;
+  block_order order((uint64_t)what.blocks.x * what.blocks.y * what.blocks.z / cluster);
+  size_t active = 0; // clusters
+  for (; active < room && order.take(&number); active++)
+    for (size_t i = active * cluster; i < (active + 1) * cluster; i++) {
+      if (slots->size() <= i) slots->push_back(std::make_unique<block_slot>());
+      prepare_slot(*(*slots)[i], i);
+      start_block(*(*slots)[i], number * cluster + i % cluster);
+    }
   while (active && !failed) {
     bool any_ready = false;
     size_t first = what.shuffle ? next_random() % slots->size() : 0;
@@ -485,8 +537,13 @@ CUresult run_grid(const grid_launch &what, std::string *out_message) {
       any_ready |= run_block(block);
       if (failed || block.live) continue;
       end_block(block);
-      if (order.take(&number)) start_block(block, number);
-      else active--;
+      bool any_active = false;
+      for (size_t i = 0; i < cluster; i++) any_active |= (*slots)[block.first_of_cluster + i]->active;
+      if (any_active) continue;
+      if (order.take(&number))
+        for (size_t i = 0; i < cluster; i++) start_block(*(*slots)[block.first_of_cluster + i], number * cluster + i);
+      else
+        active--;
     }
     if (!any_ready && !failed) explain_standstill();
   }

@@ -43,7 +43,13 @@ void do_together(uint32_t mask, void *mine, together_fn *all, bool ended_may_mis
 // Every live thread of the block must come here.
 void wait_for_block(const place &at);
 
-// Stops the running thread until another wakes all of the block that wait for `key`. If
+// Of a cluster: every live thread of its blocks must arrive, then may wait for the others.
+void arrive_at_cluster(const place &at);
+void wait_for_cluster(const place &at);
+// The same place in the shared memory of the cluster's block `rank`, which must be running.
+void *place_in_block(const void *shared, uint32_t rank, const place &at);
+
+// Stops the running thread until another wakes all of the cluster that wait for `key`. If
 // none does, the launch fails: it waited for missing(key).
 typedef std::string missing_fn(const void *key);
 void wait_to_wake(const void *key, missing_fn *missing, const place &at);
@@ -69,6 +75,7 @@ struct copy_queue;
 struct block_barriers;
 copy_queue &copies_of_thread();
 block_barriers &barriers_of_block();
+block_barriers &barriers_of_block_with(const void *shared); // of the cluster; that it is in the dynamic memory of
 
 void previous_kernel_waited_for();
 uint32_t lane_number();
@@ -89,6 +96,7 @@ struct parameter_layout {
 struct kernel {
   const char *name;
   unsigned threads; // launch bound
+  unsigned cluster; // blocks that run together
   std::vector<parameter_layout> parameters;
   void (*function)();
   void (*run)(void (*function)(), void *const *parameters);
@@ -96,8 +104,12 @@ struct kernel {
 
   template <class... A>
   kernel(const char *its_name, unsigned its_threads, void (*its_function)(A...))
+      : kernel(its_name, its_threads, 1, its_function) {}
+  template <class... A>
+  kernel(const char *its_name, unsigned its_threads, unsigned its_cluster, void (*its_function)(A...))
       : name(its_name),
         threads(its_threads),
+        cluster(its_cluster),
         parameters{{sizeof(A), alignof(A)}...},
         function((void (*)())its_function),
         run(run_with<A...>) {

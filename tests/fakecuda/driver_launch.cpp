@@ -48,6 +48,8 @@ CUresult check_shape(state &s, const function &f, const device &d, const launch_
     return refuse(s, f, CUDA_ERROR_INVALID_VALUE, text("grid %u x %u x %u", r.blocks.x, r.blocks.y, r.blocks.z));
   if (!within(t, 1024, 1024, 64) || (uint64_t)t.x * t.y * t.z > 1024)
     return refuse(s, f, CUDA_ERROR_INVALID_VALUE, text("block %u x %u x %u", t.x, t.y, t.z));
+  if (r.blocks.x % f.entry->cluster)
+    return refuse(s, f, CUDA_ERROR_INVALID_VALUE, text("grid %u is not a multiple of .reqnctapercluster", r.blocks.x));
   if (f.entry->threads_exact && (t.x != most[0] || t.y != most[1] || t.z != most[2]))
     return refuse(s, f, CUDA_ERROR_INVALID_VALUE, text("block %u x %u x %u is not .reqntid", t.x, t.y, t.z));
   if (most[0] && t.x * t.y * t.z > most[0] * most[1] * most[2])
@@ -76,6 +78,8 @@ CUresult check_twin(state &s, const function &f, const kernel *k) {
       if (e.parameters[i].size != k->parameters[i].size || e.parameters[i].align != k->parameters[i].align)
         why = text("parameter %zu has %zu bytes aligned to %zu in the PTX, %zu aligned to %zu in the source", i,
                    e.parameters[i].size, e.parameters[i].align, k->parameters[i].size, k->parameters[i].align);
+  if (why.empty() && e.cluster != k->cluster)
+    why = text("the PTX has clusters of %u blocks, the source of %u", e.cluster, k->cluster);
   if (why.empty()) return CUDA_SUCCESS;
   report(s, "launch of " + e.name + ": " + why);
   return CUDA_ERROR_LAUNCH_FAILED;

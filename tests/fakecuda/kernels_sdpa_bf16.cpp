@@ -6,4 +6,5 @@
 #include "../../ptx/sdpa_bf16_d128.cu"
 #include "../../ptx/sdpa_bf16_d256.cu"
 #include "../../ptx/sdpa_bf16_d512.cu"
+#include "../../ptx/sdpa_bf16_d512_wgmma.cu"
 #include "../../ptx/sdpa_merge.cu"

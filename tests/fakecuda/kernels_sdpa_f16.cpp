@@ -6,3 +6,4 @@
 #include "../../ptx/sdpa_f16_d128.cu"
 #include "../../ptx/sdpa_f16_d256.cu"
 #include "../../ptx/sdpa_f16_d512.cu"
+#include "../../ptx/sdpa_f16_d512_wgmma.cu"

@@ -163,6 +163,7 @@ size_t read_body(token_reader &in, const shared_variables &module_shared) {
 ptx_entry read_entry(token_reader &in, const shared_variables &module_shared) {
   ptx_entry entry = {};
   entry.name = in.take_name();
+  entry.cluster = 1;
   if (in.accept("(") && !in.accept(")")) {
     do {
       in.expect(".param");
@@ -173,6 +174,7 @@ ptx_entry read_entry(token_reader &in, const shared_variables &module_shared) {
   while (in.peek() != "{") {
     std::string word = in.take();
     if (word[0] != '.') in.fail("a directive or a body expected, got '" + word + "'");
+    if (word == ".reqnctapercluster") entry.cluster = (uint32_t)in.take_number();
     if (word != ".maxntid" && word != ".reqntid") { // .minnctapersm 2, .maxnreg 64, ...
       while (in.peek() != "{" && in.peek()[0] != '.') in.take();
       continue;

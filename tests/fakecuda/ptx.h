@@ -16,6 +16,7 @@ struct ptx_entry {
   uint32_t threads_most[3]; // .maxntid or .reqntid; 0: not given
   bool threads_exact;       // .reqntid
   size_t shared_bytes;      // static
+  uint32_t cluster;         // .reqnctapercluster, in x; else 1
 };
 
 struct ptx_text {

@@ -127,3 +127,4 @@ void test_matvec();
 void test_tensor();
 void test_tensor_mistakes();
 void test_barriers();
+void test_pairs();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// Kernels that try what ptx/tensor.cuh adds to the emulation. They are only compiled
-// for the host.
-#include "../../ptx/tensor.cuh"
+// Kernels that try what ptx/tensor.cuh and ptx/warpgroup.cuh add to the emulation. They are
+// only compiled for the host.
+#include "../../ptx/warpgroup.cuh"
 
 // Each thread loads the row that rows[thread] names, plain and transposed; element i of
 // the block's shared memory is seed + i.
@@ -354,4 +354,65 @@ KERNEL(64, selftest_barrier_mistakes, uint32_t *global, uint32_t which) {
     barrier_wait(barrier, 0);
     global[512 + t] = piece[4 * (t - 32)];
   }
+}
+
+// Each thread of a pair of blocks tells the other block's 16 bytes, `exchanges` times, and
+// adds up what it is told.
+enum : uint32_t { ENDS_EARLY = 1, WAITS_TWICE = 2, ARRIVES_TWICE = 3, TELLS_NOBODY = 4 };
+KERNEL_PAIR(64, selftest_pair, uint32_t *out, uint32_t exchanges, uint32_t mistake) {
+  uint8_t *shared = dynamic_panels();
+  uint64_t *told = (uint64_t *)(shared + 1024), *taken = told + 1;
+  uint32_t t = thread_x(), other = block_x() % 2 ^ 1;
+  if (t == 0) {
+    barrier_init(told, 1);
+    barrier_init(taken, 64);
+    barrier_expect(told, 1024);
+  }
+  pair_arrive();
+  if (mistake == ARRIVES_TWICE && block_x() == 1) pair_arrive();
+  pair_wait();
+  if (mistake == WAITS_TWICE && block_x() == 1) pair_wait();
+  uint32_t sum = 0;
+  for (uint32_t i = 0; i < exchanges; i++) {
+    if (mistake == ENDS_EARLY && i == 1 && block_x() == 1) return;
+    barrier_sleep(taken, i % 2 ^ 1);
+    float four[4] = {0, 0, 0, (float)(100 * block_x() + t + i)};
+    if (mistake != TELLS_NOBODY || block_x() != 0 || t != 7)
+      store_there(in_block(shared, other), 16 * t, four, in_block(told, other));
+    barrier_wait_for_pair(told, i % 2);
+    sum += (uint32_t)((const float *)shared)[4 * t + 3];
+    if (t == 0) barrier_expect(told, 1024);
+    barrier_arrive_there(in_block(taken, other));
+  }
+  pair_arrive();
+  pair_wait();
+  out[64 * block_x() + t] = sum;
+}
+
+// dots = a b^T of 64 columns, sums = a b of the first 16 columns of a and rows of b [64, 256].
+KERNEL_PAIR(128, selftest_products, const uint16_t *a, const uint16_t *b, float *dots, float *sums, uint32_t is_bf16) {
+  uint8_t *shared = dynamic_panels();
+  uint32_t t = thread_x(), lane = t % 32, row = t / 32 * 16 + lane / 4;
+  for (uint32_t i = t; i < 64 * 64; i += 128) *(uint16_t *)(shared + panel_place(64, i / 64, i % 64 / 8 * 8) + i % 8 * 2) = a[i];
+  for (uint32_t i = t; i < 64 * 256; i += 128)
+    *(uint16_t *)(shared + 8192 + panel_place(64, i / 256, i % 256 / 8 * 8) + i % 8 * 2) = b[i];
+  show_to_products();
+  block_barrier();
+  float dot[32], sum[128] = {};
+  uint32_t w[4];
+  for (uint32_t i = 0; i < 4; i++) {
+    const uint16_t *two = a + 64 * (row + i % 2 * 8) + 2 * (lane % 4) + i / 2 * 8;
+    w[i] = two[0] | (uint32_t)two[1] << 16;
+  }
+  products_begin();
+  for (int step = 0; step < 4; step++)
+    if (is_bf16) multiply_64x64<true>(dot, shared, shared + 8192, step, step > 0);
+    else multiply_64x64<false>(dot, shared, shared + 8192, step, step > 0);
+  if (is_bf16) multiply_64x256<true>(sum, w, shared + 8192, 8192);
+  else multiply_64x256<false>(sum, w, shared + 8192, 8192);
+  products_commit();
+  products_wait<0>(dot);
+  products_wait<0>(sum);
+  for (uint32_t i = 0; i < 32; i++) dots[64 * (row + i / 2 % 2 * 8) + i / 4 * 8 + lane % 4 * 2 + i % 2] = dot[i];
+  for (uint32_t i = 0; i < 128; i++) sums[256 * (row + i / 2 % 2 * 8) + i / 4 * 8 + lane % 4 * 2 + i % 2] = sum[i];
 }
