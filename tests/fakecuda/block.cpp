@@ -1,88 +1,31 @@
 // SPDX-License-Identifier: MIT
-#include "barriers.h"
+#include "block_state.h"
 #include "fiber.h"
 
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <memory>
 
 namespace fakecuda {
 
 const thread_position *now;
+const grid_launch *launch;
+lane *current;
+std::vector<std::unique_ptr<block_slot>> *const slots = new std::vector<std::unique_ptr<block_slot>>;
 
 namespace {
 
 struct abandoned {}; // thrown through the threads of a launch that has failed
 
-struct together_wait {
-  uint32_t mask;
-  void *mine;
-  together_fn *all;
-  bool ended_may_miss;
-  const place *at;
-};
-
-struct block_slot;
-struct warp;
-
-struct lane {
-  thread_position position;
-  block_slot *in;
-  fiber *runs_on;
-  warp *of;
-  unsigned number;
-  bool entered, ended;
-  const together_wait *wait; // on its stack, as its other places
-  const void *key;           // of wait_to_wake
-  missing_fn *missing;
-  const place *asleep_at;
-  uint64_t cluster_turn; // of arrive_at_cluster, plus 1; 0 when it has waited
-  copy_queue copies;
-};
-
-// A bit for each lane; one that exists is in just one of the other five, or runs.
-struct warp {
-  uint32_t exists, ready, together, at_barrier, asleep, ended;
-  lane *lanes;
-};
-
-struct static_piece {
-  size_t bytes;
-  void *memory;
-  uint64_t poisoned_for;
-};
-
-// A block that runs, and what is kept for the next one.
-struct block_slot {
-  std::vector<lane> lanes;
-  std::vector<warp> warps;
-  std::vector<static_piece> statics;
-  void *dynamic = nullptr;
-  uint64_t serial; // over all launches
-  unsigned live, arrived;
-  place barrier;
-  bool active, previous_waited_for;
-  size_t first_of_cluster; // its slot, which has for all of them:
-  uint64_t cluster_turn;
-  unsigned cluster_arrived;
-  block_barriers barriers;
-};
-
 const int POISON = 0xa5;
 const size_t THREADS_MOST = 1024;
 
-const grid_launch *launch;
-lane *current;
 uint32_t turn; // lanes of the warp that runs that are still to run
 bool failed, abandoning;
 CUresult failure;
 std::string failure_text;
 uint64_t block_serial, random_state;
-auto *slots = new std::vector<std::unique_ptr<block_slot>>;
-
-block_slot &head_of_cluster() { return *(*slots)[current->in->first_of_cluster]; }
 
 uint64_t next_random() {
   uint64_t z = random_state += 0x9e3779b97f4a7c15u;
@@ -123,10 +66,11 @@ std::string why_missing(const block_slot &block, const lane &l, unsigned i) {
 
 // Nothing can run and something waits: says which thread for what.
 void explain_standstill() {
-  const lane *at_barrier = nullptr, *asleep = nullptr;
+  const lane *at_barrier = nullptr;
+  lane *asleep = nullptr;
   for (auto &block : *slots) {
     if (!block->active) continue;
-    for (const lane &l : block->lanes) {
+    for (lane &l : block->lanes) {
       const warp &w = *l.of;
       if (w.at_barrier >> l.number & 1) at_barrier = &l;
       if (w.asleep >> l.number & 1) asleep = &l;
@@ -141,9 +85,11 @@ void explain_standstill() {
       }
     }
   }
-  if (asleep)
+  if (asleep) {
+    current = asleep; // missing() may ask for what its block has
     keep_failure(CUDA_ERROR_LAUNCH_FAILED, *asleep,
                  text_of(*asleep->asleep_at) + " waits for " + asleep->missing(asleep->key));
+  }
   if (at_barrier)
     keep_failure(CUDA_ERROR_LAUNCH_FAILED, *at_barrier,
                  text_of(at_barrier->in->barrier) + " was reached by " + std::to_string(at_barrier->in->arrived) +
@@ -385,39 +331,6 @@ void wait_for_block(const place &at) {
   else w.ready &= ~(1u << me.number);
 }
 
-static std::string missing_in_cluster(const void *) { return "threads of its cluster that do not arrive"; }
-
-void arrive_at_cluster(const place &at) {
-  block_slot &head = head_of_cluster();
-  if (current->cluster_turn)
-    fail_kernel(CUDA_ERROR_LAUNCH_FAILED, "%s: arrives twice without waiting", text_of(at).c_str());
-  current->cluster_turn = head.cluster_turn + 1;
-  if (++head.cluster_arrived < head.lanes.size() * launch->what->cluster) return;
-  head.cluster_arrived = 0;
-  head.cluster_turn++;
-  wake(&head.cluster_turn);
-}
-
-void wait_for_cluster(const place &at) {
-  block_slot &head = head_of_cluster();
-  if (!current->cluster_turn)
-    fail_kernel(CUDA_ERROR_LAUNCH_FAILED, "%s: waits without having arrived", text_of(at).c_str());
-  while (head.cluster_turn < current->cluster_turn) wait_to_wake(&head.cluster_turn, missing_in_cluster, at);
-  current->cluster_turn = 0;
-}
-
-void *place_in_block(const void *shared, uint32_t rank, const place &at) {
-  const block_slot &block = *current->in;
-  size_t offset = (size_t)((uintptr_t)shared - (uintptr_t)block.dynamic);
-  if (offset >= launch->dynamic_bytes || rank >= launch->what->cluster)
-    fail_kernel(CUDA_ERROR_ILLEGAL_ADDRESS, "%s: %p is not in the block's dynamic shared memory, or %u no block of the cluster",
-                text_of(at).c_str(), shared, rank);
-  const block_slot &other = *(*slots)[block.first_of_cluster + rank];
-  if (!other.active)
-    fail_kernel(CUDA_ERROR_LAUNCH_FAILED, "%s: block %u of the cluster has ended", text_of(at).c_str(), rank);
-  return (char *)other.dynamic + offset;
-}
-
 void wait_to_wake(const void *key, missing_fn *missing, const place &at) {
   lane &me = *current;
   me.key = key;
@@ -501,13 +414,6 @@ void check_shared(const void *p, size_t bytes, const place &at) {
 void *dynamic_memory() { return current->in->dynamic; }
 copy_queue &copies_of_thread() { return current->copies; }
 block_barriers &barriers_of_block() { return current->in->barriers; }
-block_barriers &barriers_of_block_with(const void *shared) {
-  for (unsigned rank = 0; rank < launch->what->cluster; rank++) {
-    block_slot &block = *(*slots)[current->in->first_of_cluster + rank];
-    if ((uintptr_t)shared - (uintptr_t)block.dynamic < launch->dynamic_bytes) return block.barriers;
-  }
-  return current->in->barriers;
-}
 void previous_kernel_waited_for() { current->in->previous_waited_for = true; }
 uint32_t lane_number() { return current->number; }
 

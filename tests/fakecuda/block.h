@@ -43,7 +43,8 @@ void do_together(uint32_t mask, void *mine, together_fn *all, bool ended_may_mis
 // Every live thread of the block must come here.
 void wait_for_block(const place &at);
 
-// Of a cluster: every live thread of its blocks must arrive, then may wait for the others.
+// Of a cluster: every thread of its blocks must arrive, before it ends, then may wait for the
+// others. Hardware does not wait for those that have ended.
 void arrive_at_cluster(const place &at);
 void wait_for_cluster(const place &at);
 // The same place in the shared memory of the cluster's block `rank`, which must be running.

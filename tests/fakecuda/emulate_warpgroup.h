@@ -27,7 +27,8 @@ template <int left, int count>
 DEVICE void products_wait(float (&)[count]) {}
 
 // 16 bits of column d of a row of panels.
-DEVICE uint32_t panel_element(const uint8_t *panels, uint32_t rows, uint32_t row, uint32_t d, const fakecuda::place &at) {
+DEVICE uint32_t panel_element(const uint8_t *panels, uint32_t rows, uint32_t row, uint32_t d,
+                              const fakecuda::place &at) {
   const uint8_t *p = panels + panel_place(rows, row, d / 8 * 8) + d % 8 * 2;
   fakecuda::check_shared(p, 2, at);
   uint16_t v;
@@ -48,7 +49,8 @@ DEVICE void multiply_64x64(float (&c)[32], const uint8_t *a, const uint8_t *b, i
   for (uint32_t j = 0; j < 8; j++) {
     float *four = c + 4 * j;
     for (int i = 0; i < 4 && !is_added; i++) four[i] = 0.0f;
-    mma_with(all, four, from_a, panel_pair(b, 64, 8 * j + lane / 4, d, at), panel_pair(b, 64, 8 * j + lane / 4, d + 8, at), at);
+    mma_with(all, four, from_a, panel_pair(b, 64, 8 * j + lane / 4, d, at),
+             panel_pair(b, 64, 8 * j + lane / 4, d + 8, at), at);
   }
 }
 

@@ -54,9 +54,12 @@ static void mistakes_are_found() {
     CHECK_CODE(exchange(2, 3, row.mistake), CUDA_ERROR_LAUNCH_FAILED);
     CHECK(message_has(row.word) && message_has(row.other));
   }
+  restart_with({"FAKECUDA_RESIDENT=4"}); // the pair that waits is not the one that ran last
+  CHECK_CODE(exchange(4, 3, 4), CUDA_ERROR_LAUNCH_FAILED);
+  CHECK(message_has(rows[3].word) && message_has(rows[3].other));
 }
 
-// Small integers, which every product and sum of is exact.
+// Small integers, every product and sum of which is exact.
 static void products_are_right() {
   restart_with({});
   primary_context context;
