@@ -140,6 +140,17 @@ static weir_status quantize_and_multiply(const weir_plan *plan, const weir_linea
   return status ? status : plan->matvec.vtable->matvec(plan->plan, &matvec, stream);
 }
 
+static weir_status check_apart(const weir_plan *plan, const weir_linear_args *args) {
+  const weir_matvec_desc *desc = &plan->matvec.desc;
+  const uintptr_t x = (uintptr_t)args->x, y = (uintptr_t)args->y;
+  const uint64_t x_bytes = (uint64_t)args->m * desc->k * weir_type_size(desc->x_type);
+  const uint64_t y_bytes = (uint64_t)args->m * desc->n * weir_type_size(desc->y_type);
+  if (x >= y ? x - y >= y_bytes : y - x >= x_bytes) return WEIR_OK;
+  return weir_fail(WEIR_E_INVALID, "x (%llu bytes at %p) and y (%llu bytes at %p) overlap; give y other memory, or call "
+                   "weir_quantize and then weir_matvec", (unsigned long long)x_bytes, args->x,
+                   (unsigned long long)y_bytes, args->y);
+}
+
 weir_status weir_linear(const weir_plan *plan, const weir_linear_args *args, weir_stream stream) {
   weir_status status = plan_check_kind(plan, true, "weir_linear");
   if (status) return status;
@@ -152,6 +163,7 @@ weir_status weir_linear(const weir_plan *plan, const weir_linear_args *args, wei
   if (!status) status = check_pointer("x", known.x, weir_type_size(plan->matvec.desc.x_type));
   if (!status) status = check_optional("bias", known.bias, plan->matvec.desc.bias_type);
   if (!status) status = check_pointer("y", known.y, weir_type_size(plan->matvec.desc.y_type));
+  if (!status) status = check_apart(plan, &known);
   if (!status)
     status = check_size("act", known.act, known.act_size, plan->matvec.vtable->act_size(plan->plan, known.m),
                         plan->matvec.info.align);

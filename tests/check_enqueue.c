@@ -10,6 +10,7 @@
 #define COUNT(table) (int)(sizeof(table) / sizeof((table)[0]))
 
 enum { ROOM = 16384, POISON = 0xa5 };
+enum { X_BYTES = 2 * 128 * 2, Y_BYTES = 2 * 8 * 4 }; /* of two rows of small_matvec() */
 
 /* One plan, its arguments, and memory that is larger than anything asks for. */
 static weir_runtime *runtime;
@@ -350,12 +351,24 @@ START_TEST(test_linear_refuses) {
   LINEAR(x = input + 1, WEIR_E_INVALID, "x is", "align", "2");
   LINEAR(y = output + 2, WEIR_E_INVALID, "y is", "align", "4");
   LINEAR(act = output + 1, WEIR_E_INVALID, "act is", "align");
+  LINEAR(x = output, WEIR_E_INVALID, "overlap", "weir_quantize");
+  LINEAR(x = output + Y_BYTES - 2, WEIR_E_INVALID, "overlap");
+  LINEAR(y = input + X_BYTES - 4, WEIR_E_INVALID, "overlap");
   LINEAR(act_size--, WEIR_E_WORKSPACE, "act", size, less);
   LINEAR(act_size = 0, WEIR_E_WORKSPACE, "act", size, "0");
   ASSERT_FAILS(weir_linear(NULL, &linear, NULL), WEIR_E_NULL, "plan");
   ASSERT_FAILS(weir_linear(matvec_plan, NULL, NULL), WEIR_E_NULL, "args");
   ASSERT_FAILS(weir_linear(sdpa_plan, &linear, NULL), WEIR_E_INVALID, "weir_linear", "sdpa", "matvec");
   assert_untouched();
+}
+END_TEST
+
+START_TEST(test_linear_takes_x_next_to_y) {
+  linear.x = output + Y_BYTES;
+  ASSERT_OK(call_linear());
+  linear.x = output;
+  linear.y = output + X_BYTES;
+  ASSERT_OK(call_linear());
 }
 END_TEST
 
@@ -460,6 +473,7 @@ int main(void) {
   tcase_add_test(plain, test_quantize_refuses);
   tcase_add_test(plain, test_matvec_refuses);
   tcase_add_test(plain, test_linear_refuses);
+  tcase_add_test(plain, test_linear_takes_x_next_to_y);
   tcase_add_test(plain, test_sdpa_refuses);
   tcase_add_test(plain, test_sdpa_of_no_slots_is_zero);
   tcase_add_test(plain, test_stream_on_the_cpu_is_refused);

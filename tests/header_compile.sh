@@ -25,7 +25,7 @@ static void score(void *state, const weir_device_info *device, const weir_matvec
 }
 
 static const weir_matvec_vtable table = {
-  (uint32_t)sizeof(weir_matvec_vtable), 0, score, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+  (uint32_t)sizeof(weir_matvec_vtable), 0, score, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 };
 static const weir_plugin_op ops[] = {{WEIR_OP_INT4_MATVEC, 0, &table}, {WEIR_OP_INT8_MATVEC, 0, &table}};
 

@@ -48,7 +48,7 @@ weir_status gemma_library_open(const char *path) {
   if (!weir)
     return gemma_fail(WEIR_E_ABI, "%s does not speak ABI %d of weir, which this program was built for", name,
                       WEIR_ABI_MAJOR);
-  if (!WEIR_HAS(weir, weir_api, tensor_rows))
+  if (!WEIR_HAS(weir, weir_api, linear))
     return gemma_fail(WEIR_E_ABI, "%s is version %s of weir, which lacks functions that this program uses; install a "
                       "newer one", name, weir->version());
   return WEIR_OK;

@@ -341,7 +341,7 @@ typedef struct weir_linear_args {
   const void *packed;
   const void *x;     /* [m,k] of x_type, aligned to its element */
   const void *bias;  /* as in weir_matvec_args */
-  void *y;           /* out: [m,n] of y_type, aligned to its element */
+  void *y;           /* out: [m,n] of y_type, aligned to its element; nowhere in x */
   void *act;         /* scratch; what it holds afterwards is not defined */
   uint64_t act_size; /* bytes at act: at least act_size(plan, m) */
   void *workspace;   /* null when workspace_size() is 0 */
@@ -466,7 +466,8 @@ typedef struct weir_sdpa_args {
   int64_t o_stride[3];    /* batch, head, query */
   int64_t mask_stride[3]; /* batch, head, query; 0 broadcasts; slots are adjacent */
   /* With WEIR_SDPA_KV_LEN: [batch] in device memory, read by the kernel, so that
-   * a captured graph replays with new lengths. Clamped to 0..kv_capacity. */
+   * a captured graph replays with new lengths; constant while the call runs.
+   * Clamped to 0..kv_capacity. */
   const int32_t *kv_len_device;
   void *workspace;
   uint64_t workspace_size;

@@ -200,7 +200,8 @@ WEIR_EXPORT weir_status weir_pack(const weir_plan *plan, const weir_matvec_sourc
 WEIR_EXPORT weir_status weir_quantize(const weir_plan *plan, const weir_quantize_args *args, weir_stream stream);
 WEIR_EXPORT weir_status weir_matvec(const weir_plan *plan, const weir_matvec_args *args, weir_stream stream);
 /* What weir_quantize and then weir_matvec give, bit for bit, in one call: the faster way for
- * x that one matrix reads. Quantise apart when several matrices read it. */
+ * x that one matrix reads. Quantise apart when several matrices read it, or when y is to
+ * overwrite x: here the two must not overlap. */
 WEIR_EXPORT weir_status weir_linear(const weir_plan *plan, const weir_linear_args *args, weir_stream stream);
 WEIR_EXPORT weir_status weir_sdpa(const weir_plan *plan, const weir_sdpa_args *args, weir_stream stream);
 
@@ -316,7 +317,6 @@ typedef struct weir_api {
   weir_status (*pack)(const weir_plan *, const weir_matvec_source *, uint32_t, uint32_t, void *, uint64_t);
   weir_status (*quantize)(const weir_plan *, const weir_quantize_args *, weir_stream);
   weir_status (*matvec)(const weir_plan *, const weir_matvec_args *, weir_stream);
-  weir_status (*linear)(const weir_plan *, const weir_linear_args *, weir_stream);
   weir_status (*sdpa)(const weir_plan *, const weir_sdpa_args *, weir_stream);
   weir_status (*gguf_open)(const char *, weir_gguf **);
   void (*gguf_close)(weir_gguf *);
@@ -334,6 +334,7 @@ typedef struct weir_api {
   weir_status (*import_rows)(const weir_tensor *, const weir_matvec_desc *, uint32_t, uint32_t, void *, void *,
                              void *, weir_import_error *);
   weir_status (*tensor_rows)(const weir_tensor *, uint64_t, uint64_t, float *);
+  weir_status (*linear)(const weir_plan *, const weir_linear_args *, weir_stream);
 } weir_api;
 
 /* The table of ABI `major`; null, with a sentence in weir_last_error(), when this
