@@ -61,11 +61,16 @@ DEVICE row_tile rows_of_tile(const sdpa_kernel_args &a, uint32_t batch, uint32_t
   return t;
 }
 
-// Which slots the tile's rows attend, and how they are cut.
-DEVICE void cut_slots(const sdpa_kernel_args &a, row_tile &t) {
+// Which slots the tile's rows attend, and how they are cut. A guess may be made before waiting
+// for the kernel that writes kv_len; it must leave nothing in the L1, where it would be found
+// again.
+DEVICE void cut_slots(const sdpa_kernel_args &a, row_tile &t, bool is_guess = false) {
   t.kv_len = (int)a.kv_len;
-  if (a.kv_len_device)
-    t.kv_len = max_int(0, min_int((int)a.kv_capacity, (int)load_shared_by_all((const uint32_t *)a.kv_len_device + t.batch)));
+  if (a.kv_len_device) {
+    const uint32_t *kv_len = (const uint32_t *)a.kv_len_device + t.batch;
+    int given = (int)(is_guess ? load_of_blocks(kv_len) : load_shared_by_all(kv_len));
+    t.kv_len = max_int(0, min_int((int)a.kv_capacity, given));
+  }
   t.begin = range_of(a, t.kv_len, divide(t.first, a.group)).lo;
   t.end = range_of(a, t.kv_len, divide(t.first + t.count - 1, a.group)).hi;
   t.splits = t.each = t.longer = 0;

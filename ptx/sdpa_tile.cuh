@@ -115,7 +115,7 @@ DEVICE void copy_tiles(const sdpa_kernel_args &a, const row_tile &rows, const sp
 template <int dim>
 DEVICE void prefetch_tile(const sdpa_kernel_args &a, row_tile rows, uint32_t split, uint32_t warp, uint32_t lane) {
   enum { slots = SDPA_TILE_SLOTS(dim) };
-  cut_slots(a, rows);
+  cut_slots(a, rows, true);
   if (a.mask_type != MASK_NONE || split >= rows.splits) return;
   const split_slots its = slots_of(rows, split, slots);
   const uint16_t *k = (const uint16_t *)a.k + offset_of(a.k_stride, rows.batch, rows.kv_head, 0);

@@ -64,7 +64,8 @@ DEVICE void begin_sums(const pair_warp &g, const pair_ring &now, const uint32_t 
 
 // Sends this block's dots and adds those of the other; `parity` is that of the exchange. The
 // other sends the next when it is answered that these have been taken, and by then their
-// bytes are expected.
+// bytes are expected. (The answer orders nothing by the letter of the memory model; that what
+// was read before it has been read rests on a warp's order, and on the way there and back.)
 DEVICE void exchange_dots(const pair_warp &g, uint32_t parity, float (&dot)[32]) {
   typedef pair_memory memory;
   uint64_t *told_full = g.barrier(memory::told_at, g.warp), *taken = g.barrier(memory::taken_at, g.warp);
@@ -334,18 +335,21 @@ DEVICE void attend_pair(const sdpa_kernel_args &a) {
       barrier_expect((uint64_t *)(shared + memory::told_at) + i, memory::told);
     }
   }
+  warp_barrier(); // barriers of a pair are for whole warps
   pair_arrive();
   block_barrier();
   wait_for_previous_kernel();
   if (warp >= PAIR_WARPS) {
     leave_registers<24>();
     copy_pair(a, shared, rank, warp - PAIR_WARPS, lane);
+    warp_barrier();
     pair_wait();
   } else {
     take_registers<240>();
     compute_pair<is_bf16>(a, shared, rank, warp, lane);
   }
   // Nothing may be on its way to a block that has ended.
+  warp_barrier();
   pair_arrive();
   pair_wait();
 }

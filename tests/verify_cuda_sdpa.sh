@@ -24,6 +24,11 @@ for plugin in cuda-sdpa-split cuda-sdpa-standard; do
   run $roomy FAKECUDA_SHUFFLE=3 FAKECUDA_RESIDENT=4 -- --plugin $plugin --quick --seed 2
   run $narrow FAKECUDA_SHUFFLE=5 FAKECUDA_RESIDENT=3 -- --plugin $plugin --quick --seed 3
 done
+# Few multiprocessors: pairs of blocks go from tile to tile.
+few=FAKECUDA_DEVICES=sm=90,sms
+run $few=2 FAKECUDA_SHUFFLE=2 FAKECUDA_RESIDENT=4 -- --plugin cuda-sdpa-standard --filter pairs --quick
+# shellcheck disable=SC2086
+run $few=5 FAKECUDA_SHUFFLE=5 FAKECUDA_RESIDENT=4 -- --plugin cuda-sdpa-standard --filter pairs $whole
 launched > "$work/launched"
 sed -n 's/^\.visible \.entry \(sdpa_[a-z0-9_]*\).*/\1/p' "$WEIR_TEST_PTX"/sdpa_*.sm_80.ptx "$WEIR_TEST_PTX"/sdpa_*.sm_90a.ptx | sort -u > "$work/entries"
 [ -s "$work/entries" ] || { echo "FAILED: $WEIR_TEST_PTX has no kernel for attention"; exit 1; }

@@ -402,6 +402,42 @@ static void add_random(struct case_list *list, uint64_t seed) {
   }
 }
 
+/* More than 32 rows a KV head of more than 256 dimensions, so that two blocks may serve a tile
+ * of them together, one tile after the other. */
+static void add_pairs(struct case_list *list) {
+  static const uint32_t dims[] = {264, 376, 504, 512};
+  static const struct {
+    uint32_t q_heads, kv_heads, q_len, slots, batch;
+  } shapes[] = {{1, 1, 33, 1, 1},    {2, 1, 65, 64, 2},  {3, 3, 129, 65, 3}, {5, 1, 60, 128, 2},
+                {4, 2, 100, 30, 2}, {8, 1, 77, 193, 1}, {2, 2, 130, 300, 3}};
+  static const int32_t lengths[][3] = {{0, 1, 5}, {300, 0, 64}, {-5, 63, 65}, {128, 129, 1000}};
+  static const uint32_t windows[] = {0, 1, 40, 64, 100};
+  enum { MODES = 4 /* causal or not, kv_len on the device or not */ };
+  for (uint32_t i = 0; i < COUNT_OF(dims) * COUNT_OF(shapes) * MODES; ++i) {
+    uint32_t mode = i % MODES, shape = i / MODES % COUNT_OF(shapes);
+    struct sdpa_case item = sdpa_case_start(dims[i / MODES / COUNT_OF(shapes)], shapes[shape].q_heads,
+                                            shapes[shape].kv_heads, shapes[shape].q_len, shapes[shape].slots);
+    item.desc.batch = shapes[shape].batch;
+    item.desc.q_type = item.desc.kv_type = floats[i % 2];
+    item.desc.o_type = floats[i / 2 % 3];
+    item.desc.window = windows[i * 7 / 3 % COUNT_OF(windows)];
+    item.q_layout = (enum sdpa_layout)(i % SDPA_LAYOUT_COUNT);
+    item.kv_layout = (enum sdpa_layout)(i / 3 % SDPA_LAYOUT_COUNT);
+    item.o_layout = (enum sdpa_layout)(i / 5 % SDPA_LAYOUT_COUNT);
+    if (i % 3 == 1) {
+      item.values = (enum sdpa_values)(i / 3 % SDPA_VALUES_COUNT);
+    }
+    item.desc.flags |= mode & 1 ? WEIR_SDPA_CAUSAL : 0;
+    if (mode & 2) {
+      item.desc.flags |= WEIR_SDPA_KV_LEN;
+      for (uint32_t b = 0; b < item.desc.batch; ++b) {
+        item.kv_len[b] = lengths[i % COUNT_OF(lengths)][b];
+      }
+    }
+    sdpa_case_add(list, &item, i % 16 == 6, "pairs");
+  }
+}
+
 void sdpa_cases(struct case_list *list, uint64_t seed) {
   sdpa_reference_cases(list);
   add_shapes(list);
@@ -410,5 +446,6 @@ void sdpa_cases(struct case_list *list, uint64_t seed) {
   add_layouts_and_types(list);
   add_values(list);
   add_prefill(list);
+  add_pairs(list);
   add_random(list, seed);
 }

@@ -34,7 +34,8 @@ static struct sdpa_kernel prefill_kernel(const weir_device_info *device, const w
   }
   if (dim == 512) {
     /* Drivers of CUDA 12.1 and newer load PTX 8.1; 0: not told. */
-    if (device->cc != 90 || SDPA_PAIR_SHARED > available || (device->driver_version && device->driver_version < 12010)) {
+    int is_old = device->driver_version && device->driver_version < 12010;
+    if (device->cc != 90 || device->sm_count == 1 || is_old || SDPA_PAIR_SHARED > available) {
       return (struct sdpa_kernel){0};
     }
     return (struct sdpa_kernel){SDPA_PAIR_ROWS, SDPA_PAIR_THREADS, 0, SDPA_PAIR_SHARED};

@@ -55,6 +55,7 @@ DEVICE word4 load_shared_by_all(const word4 *p, CALLER) { return load_global(p, 
 DEVICE word2 load_shared_by_all(const word2 *p, CALLER) { return load_global(p, PLACE("load_shared_by_all")); }
 DEVICE uint32_t load_shared_by_all(const uint32_t *p, CALLER) { return load_global(p, PLACE("load_shared_by_all")); }
 DEVICE word4 load_of_blocks(const word4 *p, CALLER) { return load_global(p, PLACE("load_of_blocks")); }
+DEVICE uint32_t load_of_blocks(const uint32_t *p, CALLER) { return load_global(p, PLACE("load_of_blocks")); }
 DEVICE uint64_t load_of_blocks(const uint64_t *p, CALLER) { return load_global(p, PLACE("load_of_blocks")); }
 DEVICE word4 load_anywhere(const word4 *p, CALLER) { return load_aligned(p, PLACE("load_anywhere")); }
 
