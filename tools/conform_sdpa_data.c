@@ -93,7 +93,7 @@ static int make_values(struct conform *c, const struct sdpa_case *item, struct s
       break;
     case SDPA_NAN_PARTLY:
     case SDPA_NAN_KEY:
-      for (uint32_t g = 0; g < desc->kv_heads; ++g) {
+      for (uint32_t g = 0; g < desc->kv_heads && data->len[0] > 0; ++g) {
         uint64_t slot = (uint64_t)g * data->slots + data->len[0] - 1;
         float *values = item->values == SDPA_NAN_KEY ? data->k : data->v;
         values[slot * d + rng_below(&c->rng, (uint32_t)d)] = NAN;
