@@ -434,7 +434,7 @@ static void add_pairs(struct case_list *list) {
         item.kv_len[b] = lengths[i % COUNT_OF(lengths)][b];
       }
     }
-    sdpa_case_add(list, &item, i % 16 == 6, "pairs");
+    sdpa_case_add(list, &item, i % 48 == 6, "pairs");
   }
 }
 
