@@ -47,6 +47,27 @@ static weir_status check_rows(const weir_plan *plan, uint32_t m) {
   return weir_fail(WEIR_E_SHAPE, "m is %u, and the plan takes 1 to %u (m_max) rows", m, plan->matvec.desc.m_max);
 }
 
+/* What weir_quantize, weir_matvec and weir_linear have in common, part by part. */
+
+static weir_status check_x(const weir_plan *plan, const void *x) {
+  return check_pointer("x", x, weir_type_size(plan->matvec.desc.x_type));
+}
+
+static weir_status check_room_for_act(const weir_plan *plan, uint32_t m, const void *act, uint64_t size) {
+  return check_size("act", act, size, plan->matvec.vtable->act_size(plan->plan, m), plan->matvec.info.align);
+}
+
+static weir_status check_product(const weir_plan *plan, uint32_t m, const void *packed, const void *bias, const void *y,
+                                 const void *workspace, uint64_t workspace_size) {
+  weir_status status = check_pointer("packed", packed, plan->matvec.info.align);
+  if (!status) status = check_optional("bias", bias, plan->matvec.desc.bias_type);
+  if (!status) status = check_pointer("y", y, weir_type_size(plan->matvec.desc.y_type));
+  if (!status)
+    status = check_size("workspace", workspace, workspace_size, plan->matvec.vtable->workspace_size(plan->plan, m),
+                        plan->matvec.info.align);
+  return status;
+}
+
 weir_status weir_pack(const weir_plan *plan, const weir_matvec_source *source, uint32_t n0, uint32_t n1,
                       void *out_packed, uint64_t packed_size) {
   weir_status status = plan_check_kind(plan, true, "weir_pack");
@@ -85,10 +106,8 @@ weir_status weir_quantize(const weir_plan *plan, const weir_quantize_args *args,
   if (!status) status = check_flags("weir_quantize_args", known.flags);
   if (!status) status = check_reserved("weir_quantize_args", known.reserved);
   if (!status) status = check_rows(plan, known.m);
-  if (!status) status = check_pointer("x", known.x, weir_type_size(plan->matvec.desc.x_type));
-  if (!status)
-    status = check_size("act", known.act, known.act_size, plan->matvec.vtable->act_size(plan->plan, known.m),
-                        plan->matvec.info.align);
+  if (!status) status = check_x(plan, known.x);
+  if (!status) status = check_room_for_act(plan, known.m, known.act, known.act_size);
   if (!status) status = check_stream(plan, stream);
   if (status) return status;
   struct device_scope scope;
@@ -107,13 +126,9 @@ weir_status weir_matvec(const weir_plan *plan, const weir_matvec_args *args, wei
   if (!status) status = check_flags("weir_matvec_args", known.flags);
   if (!status) status = check_reserved("weir_matvec_args", known.reserved);
   if (!status) status = check_rows(plan, known.m);
-  if (!status) status = check_pointer("packed", known.packed, plan->matvec.info.align);
   if (!status) status = check_pointer("act", known.act, plan->matvec.info.align);
-  if (!status) status = check_optional("bias", known.bias, plan->matvec.desc.bias_type);
-  if (!status) status = check_pointer("y", known.y, weir_type_size(plan->matvec.desc.y_type));
   if (!status)
-    status = check_size("workspace", known.workspace, known.workspace_size,
-                        plan->matvec.vtable->workspace_size(plan->plan, known.m), plan->matvec.info.align);
+    status = check_product(plan, known.m, known.packed, known.bias, known.y, known.workspace, known.workspace_size);
   if (!status) status = check_stream(plan, stream);
   if (status) return status;
   struct device_scope scope;
@@ -159,17 +174,11 @@ weir_status weir_linear(const weir_plan *plan, const weir_linear_args *args, wei
   if (!status) status = check_flags("weir_linear_args", known.flags);
   if (!status) status = check_reserved("weir_linear_args", known.reserved);
   if (!status) status = check_rows(plan, known.m);
-  if (!status) status = check_pointer("packed", known.packed, plan->matvec.info.align);
-  if (!status) status = check_pointer("x", known.x, weir_type_size(plan->matvec.desc.x_type));
-  if (!status) status = check_optional("bias", known.bias, plan->matvec.desc.bias_type);
-  if (!status) status = check_pointer("y", known.y, weir_type_size(plan->matvec.desc.y_type));
+  if (!status) status = check_x(plan, known.x);
+  if (!status) status = check_room_for_act(plan, known.m, known.act, known.act_size);
+  if (!status)
+    status = check_product(plan, known.m, known.packed, known.bias, known.y, known.workspace, known.workspace_size);
   if (!status) status = check_apart(plan, &known);
-  if (!status)
-    status = check_size("act", known.act, known.act_size, plan->matvec.vtable->act_size(plan->plan, known.m),
-                        plan->matvec.info.align);
-  if (!status)
-    status = check_size("workspace", known.workspace, known.workspace_size,
-                        plan->matvec.vtable->workspace_size(plan->plan, known.m), plan->matvec.info.align);
   if (!status) status = check_stream(plan, stream);
   if (status) return status;
   struct device_scope scope;
