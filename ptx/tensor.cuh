@@ -48,14 +48,13 @@ DEVICE void copy_async_arrive(uint64_t *barrier) {
   asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" ::"r"((uint32_t)__cvta_generic_to_shared(barrier))
                : "memory");
 }
-// Until the phase of this parity is complete.
-DEVICE void barrier_wait(uint64_t *barrier, uint32_t parity) {
-  asm volatile("{ .reg .pred done;\n"
-               "again: mbarrier.test_wait.parity.shared.b64 done, [%0], %1;\n"
-               "@!done bra again; }" ::"r"((uint32_t)__cvta_generic_to_shared(barrier)),
-               "r"(parity)
-               : "memory");
-}
+// Until the phase of this parity is complete, which `test` tells.
+#define BARRIER_TURNS(barrier, parity, test)                                                           \
+  asm volatile("{ .reg .pred done;\n"                                                                  \
+               "again: mbarrier." test ".b64 done, [%0], %1;\n"                                        \
+               "@!done bra again; }" ::"r"((uint32_t)__cvta_generic_to_shared(barrier)), "r"(parity)   \
+               : "memory")
+DEVICE void barrier_wait(uint64_t *barrier, uint32_t parity) { BARRIER_TURNS(barrier, parity, "test_wait.parity.shared"); }
 // Of the first `threads` threads of the block, whole warps; `number` 1 to 15 tells several apart.
 DEVICE void threads_barrier(uint32_t number, uint32_t threads) {
   asm volatile("bar.sync %0, %1;" ::"r"(number), "r"(threads) : "memory");

@@ -160,19 +160,9 @@ DEVICE void barrier_expect(uint64_t *barrier, uint32_t bytes) {
                : "memory");
 }
 // barrier_wait that leaves the other warps more of the multiprocessor meanwhile.
-DEVICE void barrier_sleep(uint64_t *barrier, uint32_t parity) {
-  asm volatile("{ .reg .pred done;\n"
-               "again: mbarrier.try_wait.parity.shared.b64 done, [%0], %1;\n"
-               "@!done bra again; }" ::"r"((uint32_t)__cvta_generic_to_shared(barrier)),
-               "r"(parity)
-               : "memory");
-}
+DEVICE void barrier_sleep(uint64_t *barrier, uint32_t parity) { BARRIER_TURNS(barrier, parity, "try_wait.parity.shared"); }
 // The same for bytes that the other block stored and counted.
 DEVICE void barrier_wait_for_pair(uint64_t *barrier, uint32_t parity) {
-  asm volatile("{ .reg .pred done;\n"
-               "again: mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%0], %1;\n"
-               "@!done bra again; }" ::"r"((uint32_t)__cvta_generic_to_shared(barrier)),
-               "r"(parity)
-               : "memory");
+  BARRIER_TURNS(barrier, parity, "try_wait.parity.acquire.cluster.shared::cta");
 }
 #endif
