@@ -90,30 +90,43 @@ DEVICE uint32_t bytes_to_word(const uint32_t *codes) {
   return (codes[0] & 0xffu) | (codes[1] & 0xffu) << 8 | (codes[2] & 0xffu) << 16 | codes[3] << 24;
 }
 
+// `count` values from an address that is a multiple of 16, or of 8 for four halves.
+template <int count>
+DEVICE void load_wide_floats(const float *first, float *out) {
+  UNROLL for (int i = 0; i < count / 4; i++) {
+    word4 v = load_shared_by_all((const word4 *)first + i);
+    out[4 * i] = bits_to_float(v.x), out[4 * i + 1] = bits_to_float(v.y);
+    out[4 * i + 2] = bits_to_float(v.z), out[4 * i + 3] = bits_to_float(v.w);
+  }
+}
+template <int count>
+DEVICE void load_wide_halves(const uint16_t *first, uint32_t x_type, float *out) {
+  uint32_t words[count / 2];
+  if (count == 4) {
+    word2 v = load_shared_by_all((const word2 *)first);
+    words[0] = v.x, words[1] = v.y;
+  }
+  UNROLL for (int i = 0; i < count / 8; i++) {
+    word4 v = load_shared_by_all((const word4 *)first + i);
+    words[4 * i] = v.x, words[4 * i + 1] = v.y, words[4 * i + 2] = v.z, words[4 * i + 3] = v.w;
+  }
+  UNROLL for (int i = 0; i < count; i++) out[i] = half_to_float((uint16_t)(words[i / 2] >> (i % 2 * 16)), x_type);
+}
+
 // Elements at..at+count-1 of the row that starts at `row`; 0 past k. Wide loads where the
 // address allows them. count is 4 or 16.
 template <int count>
 DEVICE void load_values(const void *x, uint64_t row, uint32_t at, uint32_t k, uint32_t x_type, float *out) {
-  if (x_type != TYPE_F32 && at + count <= k) {
-    const uint16_t *halves = (const uint16_t *)x + row + at;
-    uint32_t words[count / 2];
-    bool is_aligned = (uint64_t)halves % (count == 4 ? 8 : 16) == 0;
-    if (is_aligned && count == 4) {
-      word2 v = load_shared_by_all((const word2 *)halves);
-      words[0] = v.x, words[1] = v.y;
-    } else if (is_aligned) {
-      UNROLL for (int i = 0; i < count / 8; i++) {
-        word4 v = load_shared_by_all((const word4 *)halves + i);
-        words[4 * i] = v.x, words[4 * i + 1] = v.y, words[4 * i + 2] = v.z, words[4 * i + 3] = v.w;
-      }
-    }
-    if (is_aligned) {
-      UNROLL for (int i = 0; i < count; i++)
-        out[i] = half_to_float((uint16_t)(words[i / 2] >> (i % 2 * 16)), x_type);
-      return;
-    }
+  const float *floats = (const float *)x + row + at;
+  const uint16_t *halves = (const uint16_t *)x + row + at;
+  bool is_f32 = x_type == TYPE_F32, is_inside = at + count <= k;
+  if (is_inside && is_f32 && (uint64_t)floats % 16 == 0) {
+    load_wide_floats<count>(floats, out);
+  } else if (is_inside && !is_f32 && (uint64_t)halves % (count == 4 ? 8 : 16) == 0) {
+    load_wide_halves<count>(halves, x_type, out);
+  } else {
+    UNROLL for (int i = 0; i < count; i++) out[i] = at + i < k ? load_element(x, row + at + i, x_type) : 0.0f;
   }
-  UNROLL for (int i = 0; i < count; i++) out[i] = at + i < k ? load_element(x, row + at + i, x_type) : 0.0f;
 }
 
 template <int count>
@@ -122,6 +135,16 @@ DEVICE uint32_t largest_bits(const float *value) {
   UNROLL for (int i = 0; i < count; i++) {
     uint32_t magnitude = float_to_bits(value[i]) & 0x7fffffffu;
     most = magnitude > most ? magnitude : most;
+  }
+  return most;
+}
+
+// The largest of so many neighbouring lanes, for each of them.
+template <int lanes>
+DEVICE uint32_t most_of_lanes(uint32_t most) {
+  UNROLL for (int mask = 1; mask < lanes; mask *= 2) {
+    uint32_t other = shuffle_xor(most, mask);
+    most = other > most ? other : most;
   }
   return most;
 }
@@ -137,9 +160,7 @@ DEVICE void quantize_rows_vector(const void *x, uint8_t *act, uint32_t k, uint32
   bool inside = sixteen < kpad / 16;
   float value[16];
   load_values<16>(x, (uint64_t)m * k, inside ? 16 * sixteen : 0, k, x_type, value);
-  uint32_t most = largest_bits<16>(value);
-  uint32_t other = shuffle_xor(most, 1);
-  block_scale scale = scale_of(other > most ? other : most);
+  block_scale scale = scale_of(most_of_lanes<2>(largest_bits<16>(value)));
   uint32_t word[4];
   int sum = 0;
   UNROLL for (int i = 0; i < 4; i++) {
@@ -161,12 +182,7 @@ DEVICE void quantize_rows_vector(const void *x, uint8_t *act, uint32_t k, uint32
 // and make eight codes each. at_once: loads of a thread that are under way at a time. There are no
 // registers for many, as the first weights are under way as well.
 DEVICE void quantize_eight(const float *value, uint32_t eighth, uint8_t *act) {
-  uint32_t most = largest_bits<8>(value);
-  UNROLL for (int mask = 1; mask < 4; mask *= 2) {
-    uint32_t other = shuffle_xor(most, mask);
-    most = other > most ? other : most;
-  }
-  block_scale scale = scale_of(most);
+  block_scale scale = scale_of(most_of_lanes<4>(largest_bits<8>(value)));
   uint32_t code[8];
   UNROLL for (int i = 0; i < 8; i++) code[i] = code_of(value[i], scale.r);
   word2 words = {0, 0};
@@ -182,13 +198,20 @@ DEVICE void quantize_eight(const float *value, uint32_t eighth, uint8_t *act) {
 template <int at_once>
 DEVICE void quantize_for_block(const void *x, uint8_t *act, uint32_t k, uint32_t kpad, uint32_t x_type) {
   float value[8];
-  bool is_quick = x_type != TYPE_F32 && k % 8 == 0 && (uint64_t)x % 16 == 0;
   uint32_t eighth = thread_x();
-  NO_UNROLL while (is_quick && eighth < kpad / 8) { // of a warp all or none: kpad / 8 is a multiple of 32
+  bool is_f32 = x_type == TYPE_F32;
+  uint32_t wide = k % 8 == 0 && (uint64_t)x % 16 == 0 ? k / 8 : 0; // eighths that can be loaded at once
+  // Of a warp all or none have an eighth: kpad / 8 is a multiple of 32.
+  NO_UNROLL for (; wide > 0 && is_f32 && eighth < kpad / 8; eighth += threads_x()) {
+    UNROLL for (int j = 0; j < 8; j++) value[j] = 0.0f;
+    if (eighth < wide) load_wide_floats<8>((const float *)x + 8 * eighth, value);
+    quantize_eight(value, eighth, act);
+  }
+  NO_UNROLL while (wide > 0 && eighth < kpad / 8) {
     word4 raw[at_once];
     UNROLL for (int i = 0; i < at_once; i++) {
       raw[i] = {0, 0, 0, 0};
-      if (eighth + i * threads_x() < k / 8) raw[i] = load_shared_by_all((const word4 *)x + eighth + i * threads_x());
+      if (eighth + i * threads_x() < wide) raw[i] = load_shared_by_all((const word4 *)x + eighth + i * threads_x());
     }
     UNROLL for (int i = 0; i < at_once; i++, eighth += threads_x()) {
       if (eighth >= kpad / 8) return;
@@ -201,7 +224,7 @@ DEVICE void quantize_for_block(const void *x, uint8_t *act, uint32_t k, uint32_t
     UNROLL for (int j = 0; j < 8; j++) {
       uint32_t at = 8 * eighth + j;
       value[j] = 0.0f;
-      if (at < k) value[j] = x_type == TYPE_F32 ? ((const float *)x)[at] : half_to_float(((const uint16_t *)x)[at], x_type);
+      if (at < k) value[j] = is_f32 ? ((const float *)x)[at] : half_to_float(((const uint16_t *)x)[at], x_type);
     }
     quantize_eight(value, eighth, act);
   }
@@ -216,12 +239,7 @@ DEVICE void quantize_rows_scalar(const void *x, uint8_t *act, uint32_t k, uint32
   bool inside = block < kpad / 32;
   float value[4];
   load_values<4>(x, (uint64_t)m * k, inside ? 32 * block + 4 * part : 0, k, x_type, value);
-  uint32_t most = largest_bits<4>(value);
-  UNROLL for (int mask = 1; mask < 8; mask *= 2) {
-    uint32_t other = shuffle_xor(most, mask);
-    most = other > most ? other : most;
-  }
-  block_scale scale = scale_of(most);
+  block_scale scale = scale_of(most_of_lanes<8>(largest_bits<4>(value)));
   uint32_t code[4];
   UNROLL for (int i = 0; i < 4; i++) code[i] = code_of(value[i], scale.r);
   if (!inside) return;
