@@ -92,11 +92,17 @@ static void score(void *state, const weir_device_info *device, const weir_matvec
 /* ---- Plans -------------------------------------------------------------- */
 
 /* Kernels of int4 at M = 1 are lean, but for groups of 16, whose scales need the registers. */
+static int is_lean(const struct dp4a_layout *layout) {
+  return layout->bits == 4 && layout->per64 < 4;
+}
+
+static uint32_t resident_warps(const struct dp4a_layout *layout) {
+  return is_lean(layout) ? RESIDENT_WARPS_LEAN : RESIDENT_WARPS;
+}
+
 static uint32_t choose_warps(const weir_device_info *device, const struct dp4a_layout *layout) {
-  int lean = layout->bits == 4 && layout->per64 < 4;
-  uint32_t resident = lean ? RESIDENT_WARPS_LEAN : RESIDENT_WARPS;
-  uint32_t most = lean && layout->desc.m_max == 1 ? DP4A_WARPS_LEAN : DP4A_WARPS;
-  return dp4a_warps(device->sm_count, layout->tiles, layout->steps, resident, most);
+  uint32_t most = is_lean(layout) && layout->desc.m_max == 1 ? DP4A_WARPS_LEAN : DP4A_WARPS;
+  return dp4a_warps(device->sm_count, layout->tiles, layout->steps, resident_warps(layout), most);
 }
 
 /* Staging costs a barrier before the first step and saves a trip to the L2 in each, so
@@ -127,11 +133,19 @@ static uint32_t staged_bytes(const weir_plugin_plan *self, uint32_t rows) {
   return bytes <= self->staged_most ? (uint32_t)bytes : 0;
 }
 
-/* Every block then quantises all of x, while its first weights are on their way. */
+/* Every block then quantises all of x, while its first weights are on their way. So it pays
+ * where all blocks run at once: of several waves each would pay anew. Measured on an H100
+ * (us, in every block and apart): int4 2048x5376 4.6 and 5.3, 4096x5376 6.8 and 6.8,
+ * 5376x8192 10.4 and 10.6, 8192x5376 12.8 and 11.7, 21504x5376 25.3 and 24.3, 262144x5376
+ * 261 and 250; int8 4096x5376 9.9 and 9.9, 5376x8192 18.8 and 17.5. Between the other
+ * kernels of a model, a launch more costs some 0.5 us on top. */
 static int from_x_pays(const weir_plugin_plan *self, const weir_device_info *device) {
-  enum { ROW_MOST = 8192 };
-  uint64_t needed = act_row_bytes(&self->layout) + STATIC_SHARED;
-  return STAGES && self->layout.kpad <= ROW_MOST && needed <= device->smem_per_block;
+  enum { ROW_MOST_INT4 = 8192, ROW_MOST_INT8 = 6144 };
+  const struct dp4a_layout *layout = &self->layout;
+  uint32_t row_most = layout->bits == 4 ? ROW_MOST_INT4 : ROW_MOST_INT8;
+  uint32_t at_once = device->sm_count * (resident_warps(layout) / self->warps);
+  uint64_t needed = act_row_bytes(layout) + STATIC_SHARED;
+  return STAGES && layout->kpad <= row_most && layout->tiles <= at_once && needed <= device->smem_per_block;
 }
 
 static weir_status get_kernels(weir_plugin_plan *self, const weir_device_info *device) {
