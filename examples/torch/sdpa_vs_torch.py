@@ -26,8 +26,10 @@ would take by itself.
 How. First every result is compared with the same attention in f32: the table of
 errors is the largest absolute one. A weir result is off when it is further than the
 contract allows for P held in the type of K and V; that ends in exit status 1. Then
-each is timed ten times, between two events, after work that keeps the device busy; a
-cell is the mean and the standard deviation of the last six, in microseconds a call
+all of a row are timed ten times, in turns, so that none of them alone heats the device
+and finds its clock held back; each between two events, after work of its own that keeps
+the device busy. A cell is the mean and the standard deviation of the last six, in
+microseconds a call
 (with --queries also TFLOP/s, 4 * HQ * D for each pair of query and attended slot).
 Calls go through copies of K and V that are more than three times the L2, at least 150
 MB, together. --mode plain enqueues from Python, so that it measures the host more than
@@ -275,41 +277,59 @@ def elapsed(torch, enqueue, laps):
     return begin.elapsed_time(end) / 1e3
 
 
-def measure(torch, call, graph):
-    """Seconds a call, of ten runs."""
-    copies = call.copies
+class Measured:
+    """A call, to be timed once in each turn."""
 
-    def lap():  # ends on the first copy, whose result is known
-        for i in range(calls):
-            call((i + 1) % copies)
+    def __init__(self, torch, call, graph):
+        self.torch, self.call = torch, call
+        copies = call.copies
+        with call.context():
+            self.calls = copies
+            self.lap()
+            torch.cuda.synchronize()
+            self.once = elapsed(torch, self.lap, 1) / self.calls
+            wanted = min(MOST_CALLS, max(1, int(RUN_SECONDS / max(self.once, 1e-9))))
+            self.calls = -(-wanted // copies) * copies  # all copies equally often
+            self.enqueue = self.captured() if graph else self.lap
+            self.laps = max(1, int(RUN_SECONDS / max(elapsed(torch, self.enqueue, 1), 1e-9)))
+        self.seconds = []
 
-    with call.context():
-        calls = copies
-        lap()
-        torch.cuda.synchronize()
-        once = elapsed(torch, lap, 1) / calls
-        wanted = min(MOST_CALLS, max(1, int(RUN_SECONDS / max(once, 1e-9))))
-        calls = -(-wanted // copies) * copies  # all copies equally often
-        enqueue = lap
-        if graph:
-            side = torch.cuda.Stream()
-            side.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(side):
-                call(0)
-            torch.cuda.current_stream().wait_stream(side)
-            captured = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(captured):
-                lap()
-            enqueue = captured.replay
-        laps = max(1, int(RUN_SECONDS / max(elapsed(torch, enqueue, 1), 1e-9)))
-        return [elapsed(torch, enqueue, laps) / (laps * calls) for _ in range(RUNS)]
+    def lap(self):  # ends on the first copy, whose result is known
+        for i in range(self.calls):
+            self.call((i + 1) % self.call.copies)
+
+    def captured(self):
+        torch = self.torch
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            self.call(0)
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self.lap()
+        return graph.replay
+
+    def run(self):
+        with self.call.context():
+            self.seconds.append(elapsed(self.torch, self.enqueue, self.laps) / (self.laps * self.calls))
 
 
 class Cell:
     """What one column shows of one row."""
 
-    def __init__(self, error=None, refusal=""):
-        self.error, self.refusal, self.form, self.mean, self.deviation, self.star = error, refusal, "", {}, {}, ""
+    def __init__(self, error=None, refusal="", call=None):
+        self.error, self.refusal, self.call, self.form, self.star = error, refusal, call, call.form if call else "", ""
+        self.measured, self.mean, self.deviation = {}, {}, {}
+
+    def prepare(self, torch, modes):
+        for mode in modes:
+            self.measured[mode] = Measured(torch, self.call, mode == "graph")
+
+    def conclude(self):
+        for mode, measured in self.measured.items():
+            self.mean[mode], self.deviation[mode] = summary(measured.seconds)
+        self.measured, self.call = {}, None
 
     def time(self, mode, flops, queries):
         if mode not in self.mean:
@@ -318,12 +338,6 @@ class Cell:
         shown = f"{1e6 * self.mean[mode]:.2f} ±{1e6 * self.deviation[mode]:.2f}"
         rate = f" ({flops / self.mean[mode] / 1e12:.3g})" if queries > 1 else ""
         return f"{self.star}{mark}{' ' if self.star or mark else ''}{shown}{rate}"
-
-
-def time_cell(torch, call, cell, modes):
-    cell.form = call.form
-    for mode in modes:
-        cell.mean[mode], cell.deviation[mode] = summary(measure(torch, call, mode == "graph"))
 
 
 def torch_cell(problem, backend, forms, want, modes, notes):
@@ -336,22 +350,21 @@ def torch_cell(problem, backend, forms, want, modes, notes):
             warnings.simplefilter("always")
             try:
                 call = TorchCall(problem, backend, form)
-                cell = Cell(error=(call.result().float() - want).abs().max().item())
-                time_cell(torch, call, cell, modes)
+                cell = Cell(error=(call.result().float() - want).abs().max().item(), call=call)
+                cell.prepare(torch, modes)
             except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
                 reasons = [str(w.message).split(" (Triggered")[0] for w in said] or [str(error).split("\n")[0]]
                 refusals.append(form + ": " + "; ".join(dict.fromkeys(reasons)))
                 torch.cuda.synchronize()
                 torch.cuda.empty_cache()
                 continue
-        if best is None or cell.mean[modes[0]] < best.mean[modes[0]]:
+        if best is None or cell.measured[modes[0]].once < best.measured[modes[0]].once:
             best = cell
     return best or Cell(refusal=notes.mark(". ".join(refusals)))
 
 
 def weir_cell(problem, device, want, size, modes, notes):
     """The cell, and what is wrong with the result or ''."""
-    torch = problem.torch
     try:
         call = WeirCall(problem, device)
     except WeirError as error:
@@ -360,16 +373,29 @@ def weir_cell(problem, device, want, size, modes, notes):
         reason = next((r for _, state, score, r in device.explain(describe_problem(problem)) if score == 0 and
                        state == REFUSED), str(error))
         return Cell(refusal=notes.mark(reason)), ""
-    try:
-        off, wrong = check(call.result(), want, size)
-        cell = Cell(error=off)
-        call.o.fill_(math.nan)
-        time_cell(torch, call, cell, modes)
-        again = check(call.o[0], want, size)[1]  # as the last measured call left it
-        return cell, wrong or (again and "in the measured calls " + again)
-    finally:
-        torch.cuda.synchronize()
-        call.close()
+    off, wrong = check(call.result(), want, size)
+    cell = Cell(error=off, call=call)
+    call.o.fill_(math.nan)
+    cell.prepare(problem.torch, modes)
+    return cell, wrong
+
+
+def time_row(problem, cells, want, size):
+    """Times all cells in turns; what is wrong with weir's results as the last calls left them, by column."""
+    measured = [each for cell in cells.values() for each in cell.measured.values()]
+    for _ in range(RUNS):
+        for each in measured:
+            each.run()
+    problem.torch.cuda.synchronize()
+    wrong = {}
+    for name, cell in cells.items():
+        if isinstance(cell.call, WeirCall):
+            off = check(cell.call.o[0], want, size)[1]
+            if off:
+                wrong[name] = "in the measured calls " + off
+            cell.call.close()
+        cell.conclude()
+    return wrong
 
 
 def check(got, want, size):
@@ -419,16 +445,17 @@ def compare(arguments, library):
             progress(f"{config} {kv_len}")
             problem = Problem(torch, shape, arguments.queries, kv_len, arguments.causal, properties.L2_cache_size)
             want, size = problem.reference()
-            cells = {}
+            cells, off = {}, {}
             for name, device in devices.items():
-                cells[name], off = weir_cell(problem, device, want, size, modes, notes)
-                if off:
-                    wrong.append(f"{name} {config} {kv_len} {off}")
+                cells[name], off[name] = weir_cell(problem, device, want, size, modes, notes)
             star = chosen_plugin(default, problem)
             if star in cells:
                 cells[star].star = "*"
             for name, backend in backends.items():
                 cells[name] = torch_cell(problem, backend, forms, want, modes, notes)
+            for name, later in time_row(problem, cells, want, size).items():
+                off[name] = off[name] or later
+            wrong += [f"{name} {config} {kv_len} {sentence}" for name, sentence in off.items() if sentence]
             rows.append((config, kv_len, problem.flops, cells))
             del problem, want, size
             torch.cuda.empty_cache()
