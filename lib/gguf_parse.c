@@ -49,8 +49,8 @@ static weir_status take(struct reader *r, uint64_t bytes, const char *part, cons
   *out_data = r->gguf->map + r->at;
   if (bytes > left(r))
     return broken(r, r->at,
-                  "%s of %s needs %" PRIu64 " bytes, but the file ends %" PRIu64
-                  " bytes further on; it is truncated or damaged, so fetch it again",
+                  "%s of %s needs %" PRIu64 " bytes, and the file has only %" PRIu64
+                  " more; it is truncated or damaged, so fetch it again",
                   part, r->what, bytes, left(r));
   r->at += bytes;
   return WEIR_OK;
