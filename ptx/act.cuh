@@ -90,6 +90,11 @@ DEVICE uint32_t bytes_to_word(const uint32_t *codes) {
   return (codes[0] & 0xffu) | (codes[1] & 0xffu) << 8 | (codes[2] & 0xffu) << 16 | codes[3] << 24;
 }
 
+template <int count>
+DEVICE void halves_to_floats(const uint32_t *words, uint32_t x_type, float *out) {
+  UNROLL for (int i = 0; i < count; i++) out[i] = half_to_float((uint16_t)(words[i / 2] >> (i % 2 * 16)), x_type);
+}
+
 // `count` values from an address that is a multiple of 16, or of 8 for four halves.
 template <int count>
 DEVICE void load_wide_floats(const float *first, float *out) {
@@ -110,7 +115,7 @@ DEVICE void load_wide_halves(const uint16_t *first, uint32_t x_type, float *out)
     word4 v = load_shared_by_all((const word4 *)first + i);
     words[4 * i] = v.x, words[4 * i + 1] = v.y, words[4 * i + 2] = v.z, words[4 * i + 3] = v.w;
   }
-  UNROLL for (int i = 0; i < count; i++) out[i] = half_to_float((uint16_t)(words[i / 2] >> (i % 2 * 16)), x_type);
+  halves_to_floats<count>(words, x_type, out);
 }
 
 // Elements at..at+count-1 of the row that starts at `row`; 0 past k. Wide loads where the
@@ -216,7 +221,7 @@ DEVICE void quantize_for_block(const void *x, uint8_t *act, uint32_t k, uint32_t
     UNROLL for (int i = 0; i < at_once; i++, eighth += threads_x()) {
       if (eighth >= kpad / 8) return;
       const uint32_t words[4] = {raw[i].x, raw[i].y, raw[i].z, raw[i].w};
-      UNROLL for (int j = 0; j < 8; j++) value[j] = half_to_float((uint16_t)(words[j / 2] >> (j % 2 * 16)), x_type);
+      halves_to_floats<8>(words, x_type, value);
       quantize_eight(value, eighth, act);
     }
   }

@@ -52,6 +52,9 @@ void dp4a_pack(const struct dp4a_layout *layout, const weir_matvec_source *sourc
  * kernel's warps a multiprocessor holds, `most` how many a block may have. */
 uint32_t dp4a_warps(uint32_t sm_count, uint32_t tiles, uint32_t steps, uint32_t resident, uint32_t most);
 
+/* How many blocks of so many warps the device runs at once; 0 where sm_count is. */
+uint32_t dp4a_places(uint32_t sm_count, uint32_t resident, uint32_t warps);
+
 extern const weir_matvec_vtable dp4a_matvec_vtable;
 
 #endif

@@ -143,7 +143,7 @@ static int from_x_pays(const weir_plugin_plan *self, const weir_device_info *dev
   enum { ROW_MOST_INT4 = 8192, ROW_MOST_INT8 = 6144 };
   const struct dp4a_layout *layout = &self->layout;
   uint32_t row_most = layout->bits == 4 ? ROW_MOST_INT4 : ROW_MOST_INT8;
-  uint32_t at_once = device->sm_count * (resident_warps(layout) / self->warps);
+  uint32_t at_once = dp4a_places(device->sm_count, resident_warps(layout), self->warps);
   uint64_t needed = act_row_bytes(layout) + STATIC_SHARED;
   return STAGES && layout->kpad <= row_most && layout->tiles <= at_once && needed <= device->smem_per_block;
 }

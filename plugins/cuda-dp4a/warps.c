@@ -24,8 +24,12 @@
 
 enum { LEAST = 4, WHOLE_WAVES = 3 };
 
+uint32_t dp4a_places(uint32_t sm_count, uint32_t resident, uint32_t warps) {
+  return sm_count * (resident / warps);
+}
+
 static double cost_of(uint32_t sm_count, uint32_t tiles, uint32_t steps, uint32_t resident, uint32_t warps) {
-  uint32_t places = sm_count * (resident / warps);
+  uint32_t places = dp4a_places(sm_count, resident, warps);
   uint32_t steps_of_warp = (steps + warps - 1) / warps;
   double waves = (double)tiles / places;
   if (waves > WHOLE_WAVES) {
