@@ -287,11 +287,12 @@ class Measured:
             self.calls = copies
             self.lap()
             torch.cuda.synchronize()
-            self.once = elapsed(torch, self.lap, 1) / self.calls
-            wanted = min(MOST_CALLS, max(1, int(RUN_SECONDS / max(self.once, 1e-9))))
+            once = elapsed(torch, self.lap, 1) / self.calls
+            wanted = min(MOST_CALLS, max(1, int(RUN_SECONDS / max(once, 1e-9))))
             self.calls = -(-wanted // copies) * copies  # all copies equally often
             self.enqueue = self.captured() if graph else self.lap
-            self.laps = max(1, int(RUN_SECONDS / max(elapsed(torch, self.enqueue, 1), 1e-9)))
+            self.estimate = elapsed(torch, self.enqueue, 1) / self.calls
+            self.laps = max(1, int(RUN_SECONDS / max(self.estimate * self.calls, 1e-9)))
         self.seconds = []
 
     def lap(self):  # ends on the first copy, whose result is known
@@ -358,7 +359,7 @@ def torch_cell(problem, backend, forms, want, modes, notes):
                 torch.cuda.synchronize()
                 torch.cuda.empty_cache()
                 continue
-        if best is None or cell.measured[modes[0]].once < best.measured[modes[0]].once:
+        if best is None or cell.measured[modes[0]].estimate < best.measured[modes[0]].estimate:
             best = cell
     return best or Cell(refusal=notes.mark(". ".join(refusals)))
 
