@@ -5,24 +5,31 @@
 #ifndef WEIR_SDPA_ARGS_H
 #define WEIR_SDPA_ARGS_H
 
-#include <stdint.h>
+#include "tensor_map.h"
 
 enum {
   SDPA_IS_CAUSAL = 1,
   SDPA_Q_BY_16 = 2,  /* every row of q starts at a multiple of 16 bytes */
   SDPA_KV_BY_16 = 4, /* of k, and of v */
-  SDPA_O_BY_8 = 8    /* of o, at a multiple of 8 */
+  SDPA_O_BY_8 = 8,   /* of o, at a multiple of 8 */
+  SDPA_KV_MAPS = 16  /* k_map and v_map are filled in */
 };
 
 /* Shared memory of sdpa_tile.cuh, in bytes: rows of Q and of weights, and what warps tell
- * each other, then buffers of a tile of K or V each. `dim` is 64, 128, 256 or 512. */
+ * each other, then from a multiple of 1024 on buffers of a tile of K or V each, where at
+ * last the sums lie. `dim` is 64, 128, 256 or 512. */
 #define SDPA_TILE_SLOTS(dim) ((dim) <= 128 ? 128 : 16384 / (dim)) /* 32 KiB, but at most 128 slots */
 #define SDPA_TILE_PITCH(dim) (2 * (dim) + 16)
 #define SDPA_TILE_WEIGHTS_PITCH(dim) (2 * SDPA_TILE_SLOTS(dim) + 16)
 #define SDPA_TILE_TOLD(rows) (2 * 4 * 8 * 16 + 4 * (rows) + (rows) + 2048 + 64)
 #define SDPA_TILE_FIXED(dim, rows) \
-  ((rows) * (SDPA_TILE_PITCH(dim) + SDPA_TILE_WEIGHTS_PITCH(dim)) + SDPA_TILE_TOLD(rows))
-#define SDPA_TILE_BUFFER(dim) (SDPA_TILE_SLOTS(dim) * SDPA_TILE_PITCH(dim))
+  (((rows) * (SDPA_TILE_PITCH(dim) + SDPA_TILE_WEIGHTS_PITCH(dim)) + SDPA_TILE_TOLD(rows) + 1023) / 1024 * 1024)
+#define SDPA_TILE_BUFFER(dim) (SDPA_TILE_SLOTS(dim) * 2 * (dim))
+#define SDPA_TILE_SUMS_PITCH(dim) (4 * (dim) + 16)
+#define SDPA_TILE_SHARED(dim, rows, buffers)                                                         \
+  (SDPA_TILE_FIXED(dim, rows) + ((buffers) * SDPA_TILE_BUFFER(dim) > (rows) * SDPA_TILE_SUMS_PITCH(dim) \
+                                   ? (buffers) * SDPA_TILE_BUFFER(dim)                               \
+                                   : (rows) * SDPA_TILE_SUMS_PITCH(dim)))
 /* More than 3 make reading slower (H100: 3 are 1 to 5 % faster than 6): fewer requests at
  * a time are nearer to each other in memory. */
 enum { SDPA_BUFFERS_LEAST = 2, SDPA_BUFFERS_MOST = 3 };
@@ -85,6 +92,9 @@ struct sdpa_kernel_args {
   uint32_t split_shift; /* a split has 2^this slots at least, where there are several */
   uint32_t buffers;   /* for tiles of K and V in shared memory */
   uint32_t reserved;
+  /* K and V as tensors of 16-bit elements [batch][kv_heads][head_dim / 64][slots][64], and
+   * boxes of a whole tile of one head, in panels. */
+  struct tensor_map k_map, v_map;
 };
 
 #endif

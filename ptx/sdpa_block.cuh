@@ -23,21 +23,24 @@ DEVICE float lift_of(float most) {
 }
 
 // `count` rows of head_dim halves into shared memory, and zeros up to `rows` rows.
-// Of a row, one warp copies all, or several rows at once where they are short.
-template <int dim>
+// Of a row, one warp copies all, or several rows at once where they are short. They lie in
+// panels of so many rows, or, with 0, one after the other SDPA_TILE_PITCH(dim) apart.
+template <int dim, int panel_rows>
 DEVICE void copy_rows(uint8_t *shared, const uint16_t *from, int64_t stride, int count, int rows, uint32_t head_dim,
                       bool by_16, uint32_t warp, uint32_t warps, uint32_t lane) {
   enum { chunks = dim / 8 < 32 ? dim / 8 : 32, at_once = 32 / chunks, pitch = SDPA_TILE_PITCH(dim) };
   int row = (int)(warp * at_once + lane / chunks), step = (int)warps * at_once;
   NO_UNROLL for (uint32_t d = 8 * (lane % chunks); d < head_dim; d += 8 * chunks) {
-    uint8_t *to = shared + row * pitch + 2 * d;
     const uint16_t *source = from + row * stride + d;
+    auto to = [=](int r) {
+      return shared + (panel_rows ? panel_place(panel_rows, (uint32_t)r, d) : (uint32_t)r * pitch + 2 * d);
+    };
     if (by_16) {
-      UNROLL_BY_4 for (int r = row; r < rows; r += step, to += step * pitch, source += step * stride)
-        copy_async16(to, r < count ? source : from, r < count ? 16 : 0);
+      UNROLL_BY_4 for (int r = row; r < rows; r += step, source += step * stride)
+        copy_async16(to(r), r < count ? source : from, r < count ? 16 : 0);
     } else {
-      NO_UNROLL for (int r = row; r < rows; r += step, to += step * pitch, source += step * stride)
-        NO_UNROLL for (int i = 0; i < 8; i++) ((uint16_t *)to)[i] = r < count ? source[i] : 0;
+      NO_UNROLL for (int r = row; r < rows; r += step, source += step * stride)
+        NO_UNROLL for (int i = 0; i < 8; i++) ((uint16_t *)to(r))[i] = r < count ? source[i] : 0;
     }
   }
 }

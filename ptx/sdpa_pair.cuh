@@ -150,13 +150,13 @@ DEVICE void copy_pair(const sdpa_kernel_args &a, uint8_t *shared, uint32_t rank,
                 piece_of(a, rank, lane), a.flags & SDPA_KV_BY_16, warp);
       copy_async_commit();
       copy_async_wait<1>();
-      show_to_products();
+      show_to_hardware();
       barrier_arrive((uint64_t *)(shared + announced));
       announced = memory::full_at + 8 * next.at;
       next.advance();
     }
     copy_async_wait<0>();
-    show_to_products();
+    show_to_hardware();
     barrier_arrive((uint64_t *)(shared + announced));
   }
 }

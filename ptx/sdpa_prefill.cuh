@@ -97,7 +97,7 @@ DEVICE void attend_many(const sdpa_kernel_args &a) {
   copy_q<dim>(a, rows, shared + memory::q_at, memory::rows, warp, SDPA_PREFILL_WARPS, lane);
   if (rows.begin < rows.end) {
     int slot0 = rows.begin, count = min_int(slots, rows.end - slot0);
-    copy_rows<dim>(shared + memory::k_at, k + slot0 * a.k_stride[2], a.k_stride[2], count, count, a.head_dim, by_16, warp,
+    copy_rows<dim, 0>(shared + memory::k_at, k + slot0 * a.k_stride[2], a.k_stride[2], count, count, a.head_dim, by_16, warp,
                    SDPA_PREFILL_WARPS, lane);
   }
   copy_async_commit();
@@ -115,7 +115,7 @@ DEVICE void attend_many(const sdpa_kernel_args &a) {
     int count = min_int(slots, rows.end - slot0);
     copy_async_wait<0>();
     block_barrier(); // K is there, and V of the tile before has been used
-    copy_rows<dim>(shared + memory::v_at, v + slot0 * a.v_stride[2], a.v_stride[2], count, slots, a.head_dim, by_16, warp,
+    copy_rows<dim, 0>(shared + memory::v_at, v + slot0 * a.v_stride[2], a.v_stride[2], count, slots, a.head_dim, by_16, warp,
                    SDPA_PREFILL_WARPS, lane);
     copy_async_commit();
     bool is_attended = slot0 < bounds[3] && slot0 + slots > bounds[2];
@@ -143,7 +143,7 @@ DEVICE void attend_many(const sdpa_kernel_args &a) {
     block_barrier(); // V is there, and K has been used
     int next = slot0 + slots, left = min_int(slots, rows.end - next);
     if (left > 0)
-      copy_rows<dim>(shared + memory::k_at, k + next * a.k_stride[2], a.k_stride[2], left, left, a.head_dim, by_16, warp,
+      copy_rows<dim, 0>(shared + memory::k_at, k + next * a.k_stride[2], a.k_stride[2], left, left, a.head_dim, by_16, warp,
                      SDPA_PREFILL_WARPS, lane);
     copy_async_commit();
     if (!is_attended) continue;

@@ -19,8 +19,10 @@
 // Decode is bound by reading K and V, so what counts is that copies never pause. A thread
 // that starts a copy waits while the memory system is full of them, which on an H100 took
 // more than half of the time of warps that did both; hence warps that do nothing else.
-// Rows of shared memory are 16 bytes longer than they need be, so that the eight rows
-// of a matrix that ldmatrix reads lie in different banks.
+// There whole tiles are copied as boxes of a tensor, by hardware: reads of 128 bytes and more
+// that are not made by threads, 16 bytes at a time, get 3 % more a second from memory.
+// K and V lie in panels, so that the eight rows of a matrix that ldmatrix reads lie in
+// different banks; rows of Q and of weights are 16 bytes longer than need be for that.
 #pragma once
 
 #include "sdpa_block.cuh"
@@ -39,7 +41,8 @@ struct tile_memory {
   enum {
     rows = 16 * rows16,
     slots = SDPA_TILE_SLOTS(dim),
-    pitch = SDPA_TILE_PITCH(dim), // bytes between rows of Q, K and V
+    pitch = SDPA_TILE_PITCH(dim),    // bytes between rows of Q
+    panel = slots * PANEL_ROW,       // bytes of 64 columns of K or V
     weights_pitch = SDPA_TILE_WEIGHTS_PITCH(dim),
     halves = dim == 512 && rows16 == 1 ? 2 : 1,  // of D, in q k, where groups of slots are few
     shares = SDPA_WARPS / rows16 / halves,       // warps with the same rows and half
@@ -56,10 +59,9 @@ struct tile_memory {
     end_at = tile_at + 4 * SDPA_BUFFERS_MOST,
     buffers_at = SDPA_TILE_FIXED(dim, rows),
     buffer = SDPA_TILE_BUFFER(dim),
-    sums_pitch = 4 * dim + 16                    // of rows of sums, where the buffers were
+    sums_pitch = SDPA_TILE_SUMS_PITCH(dim)       // of rows of sums, where the buffers were
   };
-  static_assert(rows * sums_pitch <= SDPA_BUFFERS_LEAST * buffer, "the sums fit into the buffers");
-  static_assert(end_at <= buffers_at && buffers_at % 16 == 0 && full_at % 8 == 0, "sdpa_args.h counts less than is used");
+  static_assert(end_at <= buffers_at && full_at % 8 == 0, "sdpa_args.h counts less than is used");
 };
 
 // Which buffer of the ring comes next, and the parity of its barriers' phase.
@@ -84,25 +86,32 @@ DEVICE void copy_tiles(const sdpa_kernel_args &a, const row_tile &rows, const sp
   int *tile_of = (int *)(shared + memory::tile_at);
   const uint16_t *k = (const uint16_t *)a.k + offset_of(a.k_stride, rows.batch, rows.kv_head, 0);
   const uint16_t *v = (const uint16_t *)a.v + offset_of(a.v_stride, rows.batch, rows.kv_head, 0);
-  bool by_16 = a.flags & SDPA_KV_BY_16;
+  bool by_16 = a.flags & SDPA_KV_BY_16, is_first = warp == 0 && lane == 0;
   ring next = {0, 1}; // waiting for a phase before the first is no wait
   for (int tile = 0;; tile++) {
     int slot0 = split.begin + tile * split.step, count = min_int(slots, split.end - slot0);
     if (a.mask_type != MASK_NONE && count > 0 && !any_attended(a, rows, slot0, slot0 + count, lane)) continue;
+    bool in_a_box = COPIES_BOXES && a.flags & SDPA_KV_MAPS && count == slots;
     NO_UNROLL for (int is_v = 0; is_v < 2; is_v++) {
-      barrier_wait(&free_[next.at], next.parity);
-      if (warp == 0 && lane == 0) tile_of[next.at] = count > 0 ? tile : -1;
-      if (count > 0) {
+      uint8_t *to = shared + memory::buffers_at + next.at * memory::buffer;
+      barrier_sleep(&free_[next.at], next.parity);
+      if (is_first) tile_of[next.at] = count > 0 ? tile : -1;
+      if (in_a_box && is_first) {
+        barrier_expect(&full[next.at], a.head_dim * slots * 2);
+        copy_box(to, is_v ? &a.v_map : &a.k_map, 0, (uint32_t)slot0, 0, rows.kv_head, rows.batch, &full[next.at]);
+      } else if (is_first) {
+        barrier_arrive(&full[next.at]); // an arrival with copies does not show other writes
+      }
+      if (count > 0 && !in_a_box) {
         const int64_t stride = is_v ? a.v_stride[2] : a.k_stride[2];
         // Weights of slots past the last are 0, so V must not be anything there.
-        copy_rows<dim>(shared + memory::buffers_at + next.at * memory::buffer, (is_v ? v : k) + slot0 * stride, stride, count,
-                       is_v ? (count + 31) / 32 * 32 : count, a.head_dim, by_16, warp, SDPA_COPIERS, lane);
+        copy_rows<dim, slots>(to, (is_v ? v : k) + slot0 * stride, stride, count, is_v ? (count + 31) / 32 * 32 : count,
+                              a.head_dim, by_16, warp, SDPA_COPIERS, lane);
       }
-      if (by_16)
+      if (by_16 && !in_a_box)
         copy_async_arrive(&full[next.at]);
       else
         barrier_arrive(&full[next.at]);
-      if (warp == 0 && lane == 0) barrier_arrive(&full[next.at]); // an arrival with copies does not show other writes
       if (count <= 0) return;
       next.advance(a.buffers);
     }
@@ -136,6 +145,7 @@ DEVICE void attend_tile(const sdpa_kernel_args &a) {
   enum {
     slots = memory::slots,
     pitch = memory::pitch,
+    panel = memory::panel,
     weights_pitch = memory::weights_pitch,
     halves = memory::halves,
     shares = memory::shares,
@@ -148,7 +158,7 @@ DEVICE void attend_tile(const sdpa_kernel_args &a) {
     columns_at_once = columns < 8 ? columns : COLUMNS_OF_512
   };
   allow_next_kernel();
-  uint8_t *shared = (uint8_t *)dynamic_block_memory();
+  uint8_t *shared = dynamic_panels();
   float *most_of = (float *)(shared + memory::most_at), *total_of = (float *)(shared + memory::total_at);
   float *rescale_of = (float *)(shared + memory::rescale_at), *half_dots = (float *)(shared + memory::half_at);
   uint64_t *full = (uint64_t *)(shared + memory::full_at), *free_ = (uint64_t *)(shared + memory::free_at);
@@ -157,12 +167,14 @@ DEVICE void attend_tile(const sdpa_kernel_args &a) {
   if (thread_x() < a.buffers) {
     barrier_init(&full[thread_x()], 32 * SDPA_COPIERS + 1);
     barrier_init(&free_[thread_x()], COMPUTING);
+    show_to_hardware();
   }
+  if (COPIES_BOXES && a.flags & SDPA_KV_MAPS && warp == SDPA_WARPS && lane < 2) prefetch_map(lane ? &a.v_map : &a.k_map);
   // Columns past head_dim are multiplied with zeros, so they must be numbers.
   if (a.head_dim < dim)
     NO_UNROLL for (uint32_t row = warp; row < a.buffers * slots; row += SDPA_TILE_THREADS / 32)
-      NO_UNROLL for (uint32_t d = a.head_dim + 2 * lane; d < dim; d += 64)
-        *(uint32_t *)(shared + memory::buffers_at + row * pitch + 2 * d) = 0;
+      NO_UNROLL for (uint32_t d = a.head_dim + 8 * lane; d < dim; d += 256)
+        *(word4 *)(shared + memory::buffers_at + row / slots * memory::buffer + panel_place(slots, row % slots, d)) = {0, 0, 0, 0};
   block_barrier();
   // What needs no result of an earlier kernel comes before waiting for it.
   uint32_t index = divide(block_x(), a.splits), split = block_x() - index * a.splits.value;
@@ -220,8 +232,9 @@ DEVICE void attend_tile(const sdpa_kernel_args &a) {
     UNROLL for (int i = 0; i < groups; i++)
       UNROLL for (int c = 0; c < chains; c++)
         UNROLL for (int e = 0; e < 4; e++) dot[i][c][e] = 0.0f;
-    const uint8_t *k_at = shared + memory::buffers_at + next.at * memory::buffer + (8 * share + lane % 8) * pitch +
-                          lane / 8 * 16 + half * (dim / halves * 2);
+    const uint8_t *k_at = shared + memory::buffers_at + next.at * memory::buffer + (8 * share + lane % 8) * PANEL_ROW +
+                          half * (dim / halves / PANEL_COLUMNS * panel);
+    uint32_t piece = (lane / 8 ^ lane % 8) * 16; // of the first half of a panel; of the second it is ^ 64
     NO_UNROLL for (int step0 = 0; step0 < steps32; step0 += steps_at_once) {
       UNROLL for (int i = 0; i < steps_at_once; i++) {
         int step = step0 + i;
@@ -232,7 +245,7 @@ DEVICE void attend_tile(const sdpa_kernel_args &a) {
         }
         UNROLL for (int g = 0; g < groups; g++) {
           uint32_t b[4];
-          load_matrix4(b, k_at + g * shares * 8 * pitch + 64 * step);
+          load_matrix4(b, k_at + g * shares * 8 * PANEL_ROW + step / 2 * panel + (piece ^ step % 2 * 64));
           multiply<is_bf16>(dot[g][0], now[0], b[0], b[1]);
           multiply<is_bf16>(dot[g][chains - 1], now[1], b[2], b[3]);
         }
@@ -311,14 +324,14 @@ DEVICE void attend_tile(const sdpa_kernel_args &a) {
         UNROLL for (int e = 0; e < 4; e++) sums[i][j][e] = mul_rn(sums[i][j][e], e < 2 ? upper : lower);
     }
     barrier_wait(&full[next.at], next.parity);
-    const uint8_t *v_at = shared + memory::buffers_at + next.at * memory::buffer + lane * pitch + 16 * warp;
+    const uint8_t *v_at = shared + memory::buffers_at + next.at * memory::buffer + panel_place(slots, lane, 8 * warp);
     const uint8_t *weights_at = shared + memory::weights_at + lane % 16 * weights_pitch + lane / 16 * 16;
     int steps = (min_int(slots, its.end - slot0) + 31) / 32;
     for (int step = 0; step < steps; step++) {
       UNROLL for (int c = 0; c < columns; c += columns_at_once) {
         uint32_t b[columns_at_once][4];
         UNROLL for (int j = 0; j < columns_at_once; j++)
-          load_matrix4_transposed(b[j], v_at + 32 * step * pitch + 16 * SDPA_WARPS * (c + j));
+          load_matrix4_transposed(b[j], v_at + 32 * step * PANEL_ROW + (c + j) * panel);
         UNROLL for (int i = 0; i < rows16; i++) {
           uint32_t w0[4], w1[4];
           load_matrix4(w0, weights_at + i * 16 * weights_pitch + 64 * step);

@@ -9,9 +9,22 @@
 //   B (16 x 8)   b0: rows 2c, 2c+1 of column r        b1: rows 2c+8, 2c+9 of column r
 //   C (16 x 8)   c[0], c[1]: row r, columns 2c, 2c+1  c[2], c[3]: row r+8, the same
 // The lower half of a register holds the lower index.
+//
+// Larger matrices in shared memory lie in panels of 64 columns (128 bytes) by as many rows as
+// there are, each panel at a multiple of 1024 bytes. The eight 16-byte pieces of row r of
+// a panel are exchanged: piece i lies at i ^ r % 8. So neither eight rows of one piece nor
+// eight pieces of one row meet in a bank. panel_place is where a piece lies.
 #pragma once
 
 #include "device.cuh"
+#include "tensor_map.h"
+
+enum { PANEL_COLUMNS = 64, PANEL_ROW = 2 * PANEL_COLUMNS };
+
+// Of columns d to d + 7 (d a multiple of 8), in bytes from the start of the first panel.
+DEVICE uint32_t panel_place(uint32_t rows, uint32_t row, uint32_t d) {
+  return d / PANEL_COLUMNS * (rows * PANEL_ROW) + row * PANEL_ROW + ((d / 8 ^ row) % 8) * 16;
+}
 
 #ifdef WEIR_EMULATE
 #include "emulate_tensor.h"
@@ -55,10 +68,47 @@ DEVICE void copy_async_arrive(uint64_t *barrier) {
                "@!done bra again; }" ::"r"((uint32_t)__cvta_generic_to_shared(barrier)), "r"(parity)   \
                : "memory")
 DEVICE void barrier_wait(uint64_t *barrier, uint32_t parity) { BARRIER_TURNS(barrier, parity, "test_wait.parity.shared"); }
+// The same, leaving the other warps more of the multiprocessor meanwhile (sm_90; before it, just the same).
+#if __CUDA_ARCH__ >= 900
+DEVICE void barrier_sleep(uint64_t *barrier, uint32_t parity) { BARRIER_TURNS(barrier, parity, "try_wait.parity.shared"); }
+#else
+DEVICE void barrier_sleep(uint64_t *barrier, uint32_t parity) { barrier_wait(barrier, parity); }
+#endif
 // Of the first `threads` threads of the block, whole warps; `number` 1 to 15 tells several apart.
 DEVICE void threads_barrier(uint32_t number, uint32_t threads) {
   asm volatile("bar.sync %0, %1;" ::"r"(number), "r"(threads) : "memory");
 }
+
+// Boxes of a tensor into panels of shared memory, by hardware of their own (sm_90; before it there are none).
+#if __CUDA_ARCH__ >= 900
+enum { COPIES_BOXES = 1 };
+// What this thread has written to shared memory is seen by copies of boxes and by products of sm_90a, once a barrier told them.
+DEVICE void show_to_hardware() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+// Arrives; the phase is complete when besides `bytes` have been counted.
+DEVICE void barrier_expect(uint64_t *barrier, uint32_t bytes) {
+  asm volatile("{ .reg .b64 state; mbarrier.arrive.expect_tx.shared.b64 state, [%0], %1; }" ::"r"(
+                 (uint32_t)__cvta_generic_to_shared(barrier)),
+               "r"(bytes)
+               : "memory");
+}
+// Copies the box that begins at these coordinates and is as large as the map says, and counts its bytes
+// at a barrier of shared memory. `shared` is a multiple of 1024; what lies outside the tensor becomes 0.
+DEVICE void copy_box(void *shared, const tensor_map *map, uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3, uint32_t c4,
+                     uint64_t *barrier) {
+  asm volatile("cp.async.bulk.tensor.5d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2,%3,%4,%5,%6}], [%7];" ::
+                 "r"((uint32_t)__cvta_generic_to_shared(shared)),
+               "l"(map), "r"(c0), "r"(c1), "r"(c2), "r"(c3), "r"(c4), "r"((uint32_t)__cvta_generic_to_shared(barrier))
+               : "memory");
+}
+// So that the first copy need not wait for the map.
+DEVICE void prefetch_map(const tensor_map *map) { asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory"); }
+#else
+enum { COPIES_BOXES = 0 };
+DEVICE void show_to_hardware() {}
+DEVICE void barrier_expect(uint64_t *, uint32_t) {}
+DEVICE void copy_box(void *, const tensor_map *, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint64_t *) {}
+DEVICE void prefetch_map(const tensor_map *) {}
+#endif
 
 // Four 8 x 8 matrices of 16-bit elements from shared memory: lane i gives the address of
 // row i % 8 (16 bytes, aligned) of matrix i / 8. Lane 4*r + c gets in out[m] columns 2c,
@@ -112,6 +162,11 @@ DEVICE float shuffle_from(float v, int lane) { return __shfl_sync(0xffffffffu, v
 DEVICE uint32_t warp_ballot(bool yes) { return __ballot_sync(0xffffffffu, yes); }
 DEVICE bool warp_any(bool yes) { return __any_sync(0xffffffffu, yes); }
 DEVICE void warp_barrier() { __syncwarp(); }
+// As many bytes as the launch asked for, at a multiple of 1024.
+DEVICE uint8_t *dynamic_panels() {
+  extern __shared__ __align__(1024) uint8_t dynamic_panel_bytes[];
+  return dynamic_panel_bytes;
+}
 DEVICE uint32_t block_z() { return blockIdx.z; }
 DEVICE uint32_t blocks_x() { return gridDim.x; }
 #endif

@@ -1,26 +1,14 @@
 // SPDX-License-Identifier: MIT
 //
 // What Hopper alone has (sm_90a): products by the four warps of a warpgroup, whose right
-// operand, and left one if wished, stays in shared memory, and blocks in pairs (a cluster)
+// operand, and left one if wished, stays in panels in shared memory, and blocks in pairs (a cluster)
 // that write into each other's shared memory. No other architecture runs this.
-//
-// Matrices in shared memory lie in panels of 64 columns (128 bytes) by as many rows as
-// there are, each panel at a multiple of 1024 bytes. The eight 16-byte pieces of row r of
-// a panel are exchanged: piece i lies at i ^ r % 8. So neither eight rows of one piece nor
-// eight pieces of one row meet in a bank. panel_place is where a piece lies.
 //
 // A warp's part of C (16 rows of 64) and of a left operand in registers is laid out as
 // tensor.cuh says, one 16 x 8 (or 16 x 16) after the other.
 #pragma once
 
 #include "tensor.cuh"
-
-enum { PANEL_COLUMNS = 64, PANEL_ROW = 2 * PANEL_COLUMNS };
-
-// Of columns d to d + 7 (d a multiple of 8), in bytes from the start of the first panel.
-DEVICE uint32_t panel_place(uint32_t rows, uint32_t row, uint32_t d) {
-  return d / PANEL_COLUMNS * (rows * PANEL_ROW) + row * PANEL_ROW + ((d / 8 ^ row) % 8) * 16;
-}
 
 #ifdef WEIR_EMULATE
 #include "emulate_warpgroup.h"
@@ -30,12 +18,6 @@ DEVICE uint32_t panel_place(uint32_t rows, uint32_t row, uint32_t d) {
 // each has a multiprocessor for itself.
 #define KERNEL_PAIR(threads, name, ...) \
   extern "C" __global__ void __cluster_dims__(2, 1, 1) __launch_bounds__(threads, 1) name(__VA_ARGS__)
-
-// As many bytes as the launch asked for, at a multiple of 1024.
-DEVICE uint8_t *dynamic_panels() {
-  extern __shared__ __align__(1024) uint8_t dynamic_panel_bytes[];
-  return dynamic_panel_bytes;
-}
 
 // From here on the warpgroup's threads have so many registers each.
 template <int registers>
@@ -53,9 +35,6 @@ DEVICE uint32_t one_of_warp(uint32_t v) { return __shfl_sync(0xffffffffu, v, 0);
 DEVICE void forget(uint32_t &v) { asm volatile("" : "+r"(v)); }
 
 // ---- Products -----------------------------------------------------------------
-
-// What this thread has written to shared memory is seen by products, once a barrier told them.
-DEVICE void show_to_products() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
 // Products are begun, and run on beside what the warps do next. Before the first of several:
 DEVICE void products_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
@@ -152,16 +131,7 @@ DEVICE void store_there(there to, uint32_t offset, const float *four, there barr
 DEVICE void barrier_arrive_there(there barrier) {
   asm volatile("mbarrier.arrive.shared::cluster.b64 _, [%0];" ::"r"(barrier.at) : "memory");
 }
-// Arrives; the phase is complete when besides `bytes` have been counted.
-DEVICE void barrier_expect(uint64_t *barrier, uint32_t bytes) {
-  asm volatile("{ .reg .b64 state; mbarrier.arrive.expect_tx.shared.b64 state, [%0], %1; }" ::"r"(
-                 (uint32_t)__cvta_generic_to_shared(barrier)),
-               "r"(bytes)
-               : "memory");
-}
-// barrier_wait that leaves the other warps more of the multiprocessor meanwhile.
-DEVICE void barrier_sleep(uint64_t *barrier, uint32_t parity) { BARRIER_TURNS(barrier, parity, "try_wait.parity.shared"); }
-// The same for bytes that the other block stored and counted.
+// barrier_sleep for bytes that the other block stored and counted.
 DEVICE void barrier_wait_for_pair(uint64_t *barrier, uint32_t parity) {
   BARRIER_TURNS(barrier, parity, "try_wait.parity.acquire.cluster.shared::cta");
 }

@@ -17,13 +17,13 @@ static uint32_t dim_of(uint32_t head_dim) {
 }
 
 static struct sdpa_kernel tile_kernel(uint32_t dim, uint32_t rows, uint32_t available) {
-  uint32_t fixed = SDPA_TILE_FIXED(dim, rows), buffer = SDPA_TILE_BUFFER(dim);
-  uint32_t buffers = available > fixed ? (available - fixed) / buffer : 0;
-  if (buffers < SDPA_BUFFERS_LEAST) {
-    return (struct sdpa_kernel){0};
+  for (uint32_t buffers = SDPA_BUFFERS_MOST; buffers >= SDPA_BUFFERS_LEAST; buffers--) {
+    uint32_t shared = SDPA_TILE_SHARED(dim, rows, buffers);
+    if (shared <= available) {
+      return (struct sdpa_kernel){rows, SDPA_TILE_THREADS, buffers, shared};
+    }
   }
-  buffers = buffers < SDPA_BUFFERS_MOST ? buffers : SDPA_BUFFERS_MOST;
-  return (struct sdpa_kernel){rows, SDPA_TILE_THREADS, buffers, fixed + buffers * buffer};
+  return (struct sdpa_kernel){0};
 }
 
 #ifdef WEIR_SDPA_STANDARD

@@ -28,6 +28,7 @@ struct weir_plugin_plan {
   const weir_kernel *attend[SDPA_CLASSES];
   const weir_kernel *merge;
   uint32_t launch_flags;
+  sdpa_encode_fn *encode;
 };
 
 /* ---- Score -------------------------------------------------------------- */
@@ -69,6 +70,9 @@ static void score(void *state, const weir_device_info *device, const weir_sdpa_d
   } else if (device->cc < 80) {
     weir_score_set(out, 0, "compute capability %u.%u; the kernels are made for 8.0 and up", device->cc / 10,
                    device->cc % 10);
+  } else if (device->cc >= 90 && device->driver_version && device->driver_version < 12000) {
+    weir_score_set(out, 0, "CUDA driver %u.%u; the kernels for compute capability 9.0 and up need 12.0 or newer",
+                   device->driver_version / 1000, device->driver_version % 1000 / 10);
   } else if (!WEIR_HAS(host, weir_host, kernel_launch)) {
     weir_score_set(out, 0, "this host does not launch CUDA kernels; use a newer libweir");
   } else if (desc->q_type != desc->kv_type || desc->q_type == WEIR_F32) {
@@ -84,7 +88,7 @@ static void score(void *state, const weir_device_info *device, const weir_sdpa_d
   } else if (sdpa_shape_make(device, desc, &shape)) {
     weir_score_set(out, 0, "%u bytes of shared memory in a block; head dimension %u needs %u", device->smem_per_block,
                    desc->head_dim,
-                   (unsigned)(SDPA_TILE_FIXED(shape.dim, 16) + SDPA_BUFFERS_LEAST * SDPA_TILE_BUFFER(shape.dim)));
+                   (unsigned)SDPA_TILE_SHARED(shape.dim, 16, SDPA_BUFFERS_LEAST));
   } else {
     score_fit(&shape, desc, out);
   }
@@ -138,6 +142,7 @@ static weir_status plan(void *state, const weir_device_info *device, const weir_
   /* The kernels for sm_90 wait for the kernel before them; where it has to load others, the host drops the flag. */
   self->launch_flags = device->cc >= 90 ? WEIR_LAUNCH_PROGRAMMATIC : 0;
   weir_status status = get_kernels(self, device);
+  self->encode = sdpa_encode_of(host, device);
   if (status != WEIR_OK) {
     plan_free(self);
     return status;
@@ -214,6 +219,9 @@ static struct sdpa_kernel_args arguments(const weir_plugin_plan *self, const wei
             (is_aligned(a.q, a.q_stride, 2, 16) ? SDPA_Q_BY_16 : 0u) |
             (is_aligned(a.k, a.k_stride, 2, 16) && is_aligned(a.v, a.v_stride, 2, 16) ? SDPA_KV_BY_16 : 0u) |
             (is_aligned(a.o, a.o_stride, 2, 8) ? SDPA_O_BY_8 : 0u);
+  if (cut->class != SDPA_MANY) {
+    sdpa_map(self->encode, SDPA_TILE_SLOTS(self->shape.dim), &a);
+  }
   return a;
 }
 
@@ -250,7 +258,7 @@ static weir_status sdpa(const weir_plugin_plan *self, const weir_sdpa_args *args
 }
 
 /* The kernels find the members at these places. */
-_Static_assert(sizeof(void *) == 8 && sizeof(struct sdpa_kernel_args) == 272, "sdpa_kernel_args has holes");
+_Static_assert(sizeof(void *) == 8 && sizeof(struct sdpa_kernel_args) == 576, "sdpa_kernel_args has holes");
 _Static_assert(WEIR_F32 == 1 && WEIR_F16 == 2 && WEIR_BF16 == 3, "the kernels number types so");
 _Static_assert(WEIR_MASK_BOOL == 1 && WEIR_MASK_F32 == 2 && WEIR_MASK_F16 == 3 && WEIR_MASK_BF16 == 4,
                "the kernels number masks so");

@@ -45,6 +45,15 @@ uint64_t sdpa_workspace(const struct sdpa_shape *shape, const weir_sdpa_desc *de
 /* How many splits pay for calls of q_len_max queries with as many slots as are usual; 1: none. */
 uint32_t sdpa_splits_that_pay(const struct sdpa_shape *shape, const weir_sdpa_desc *desc);
 
+/* The driver's cuTensorMapEncodeTiled, or NULL: the device or the driver has no use for it. */
+typedef int sdpa_encode_fn(struct tensor_map *out_map, int type, uint32_t rank, void *memory, const uint64_t *size,
+                           const uint64_t *stride, const uint32_t *box, const uint32_t *every, int interleave,
+                           int swizzle, int l2_promotion, int outside);
+sdpa_encode_fn *sdpa_encode_of(const weir_host *host, const weir_device_info *device);
+/* Fills in the maps of K and V for tiles of so many slots where that can be done. Where it cannot, for want
+ * of the function or because of strides or a head_dim that boxes do not have, threads copy instead. */
+void sdpa_map(sdpa_encode_fn *driver_encode, uint32_t slots, struct sdpa_kernel_args *args);
+
 extern const weir_sdpa_vtable cuda_sdpa_vtable;
 
 #endif

@@ -79,6 +79,22 @@ bool arrive_late(uint64_t *barrier, const place &at) {
   return false;
 }
 
+// The oldest box that the barrier counts is copied. False if there is none.
+bool copy_late(uint64_t *barrier) {
+  std::vector<pending_box> &boxes = barriers_of_block().boxes;
+  for (size_t i = 0; i < boxes.size(); i++) {
+    if (boxes[i].barrier != barrier) continue;
+    pending_box one = boxes[i];
+    boxes.erase(boxes.begin() + (ptrdiff_t)i);
+    check_poison(one.to, one.from.bytes(), one.at);
+    one.from.copy(one.to);
+    expected_at(barrier) -= one.from.bytes();
+    complete_when_due(barrier);
+    return true;
+  }
+  return false;
+}
+
 std::string missing_arrivals(const void *barrier) {
   barrier_state s = load(barrier);
   int64_t bytes = expected_at((uint64_t *)barrier);
@@ -136,12 +152,23 @@ void arrive_after_copies(uint64_t *barrier, const place &at) {
   wake(barrier);
 }
 
+void copy_box_later(void *to, const tensor_map &map, const uint32_t *first, uint64_t *barrier, const place &at) {
+  box from(map, first, at);
+  check_aligned(to, BOX_ALIGN, at);
+  check_shared(to, from.bytes(), at);
+  check_barrier(barrier, at);
+  from.touch(at);
+  barriers_of_block().boxes.push_back({barrier, (unsigned char *)to, from, at});
+  poison(to, from.bytes());
+  wake(barrier);
+}
+
 void wait_for_phase(uint64_t *barrier, uint32_t parity, const place &at) {
   if (parity > 1) fail_kernel(CUDA_ERROR_LAUNCH_FAILED, "%s: parity %u is not 0 or 1", text_of(at).c_str(), parity);
   for (;;) {
     check_barrier(barrier, at);
     if (load(barrier).parity != parity) return;
-    if (!arrive_late(barrier, at)) wait_to_wake(barrier, missing_arrivals, at);
+    if (!arrive_late(barrier, at) && !copy_late(barrier)) wait_to_wake(barrier, missing_arrivals, at);
   }
 }
 

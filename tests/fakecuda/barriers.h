@@ -4,6 +4,7 @@
 // those of the block's first threads.
 #pragma once
 
+#include "boxes.h"
 #include "copies.h"
 
 namespace fakecuda {
@@ -21,6 +22,14 @@ struct expected_bytes {
   int64_t bytes;
 };
 
+// A box that a barrier counts once it is copied: here, when somebody waits for it.
+struct pending_box {
+  uint64_t *barrier;
+  unsigned char *to;
+  box from;
+  place at;
+};
+
 struct numbered_barrier {
   unsigned arrived, threads;
   place at;
@@ -30,6 +39,7 @@ struct numbered_barrier {
 struct block_barriers {
   std::vector<later_arrival> later; // oldest first
   std::vector<expected_bytes> expected;
+  std::vector<pending_box> boxes; // oldest first
   numbered_barrier numbered[16];
 };
 
@@ -37,6 +47,8 @@ void init_barrier(uint64_t *barrier, uint32_t count, const place &at);
 void arrive_at_barrier(uint64_t *barrier, const place &at);
 void arrive_after_copies(uint64_t *barrier, const place &at);
 void arrive_and_expect(uint64_t *barrier, uint32_t bytes, const place &at);
+// The bytes at `to` are poison until the copy is done; what it copies is read only then.
+void copy_box_later(void *to, const tensor_map &map, const uint32_t *first, uint64_t *barrier, const place &at);
 // The barrier, and where to, in the shared memory of a block of the cluster.
 void arrive_in_cluster(uint64_t *barrier, const place &at);
 void store_in_cluster(void *to, const void *from, uint32_t bytes, uint64_t *barrier, const place &at);

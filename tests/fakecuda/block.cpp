@@ -212,7 +212,7 @@ void prepare_slot(block_slot &block, size_t slot_number) {
   }
   block.first_of_cluster = slot_number / launch->what->cluster * launch->what->cluster;
   free(block.dynamic);
-  if (posix_memalign(&block.dynamic, 128, launch->dynamic_bytes)) abort();
+  if (posix_memalign(&block.dynamic, 1024, launch->dynamic_bytes)) abort();
 }
 
 void start_block(block_slot &block, uint64_t number) {
@@ -245,6 +245,9 @@ void end_block(block_slot &block) {
     if (!l.copies.pending.empty())
       keep_failure(CUDA_ERROR_LAUNCH_FAILED, l,
                    text_of(l.copies.pending[0].at) + ": copies still in flight when the block ended; nobody waited");
+  if (!block.barriers.boxes.empty())
+    keep_failure(CUDA_ERROR_LAUNCH_FAILED, block.lanes[0],
+                 text_of(block.barriers.boxes[0].at) + ": copies still in flight when the block ended; nobody waited");
   if (launch->programmatic && !block.previous_waited_for)
     keep_failure(
         CUDA_ERROR_LAUNCH_FAILED, block.lanes[0],

@@ -7,16 +7,11 @@
 namespace fakecuda {
 namespace {
 
-const size_t COPIED = 16;
+const uint32_t COPIED = 16;
 const int POISON = 0xff; // NaN in every floating type
 
-void touch(const void *byte) { (void)*(const volatile char *)byte; }
-
 void do_copy(const pending_copy &copy) {
-  const unsigned char *to = (const unsigned char *)copy.to;
-  if (std::any_of(to, to + COPIED, [](unsigned char byte) { return byte != POISON; }))
-    fail_kernel(CUDA_ERROR_LAUNCH_FAILED, "%s: the bytes it copies to were written before it was done",
-                text_of(copy.at).c_str());
+  check_poison(copy.to, COPIED, copy.at);
   if (copy.bytes) memcpy(copy.to, copy.from, COPIED);
   else memset(copy.to, 0, COPIED);
 }
@@ -31,6 +26,20 @@ void do_copies(copy_queue *queue, F due) {
 
 } // namespace
 
+void touch(const void *from, uint32_t bytes) {
+  const volatile char *byte = (const volatile char *)from;
+  for (uint32_t i = 0; i < bytes; i += COPIED) (void)byte[i];
+  (void)byte[bytes - 1];
+}
+
+void poison(void *to, uint32_t bytes) { memset(to, POISON, bytes); }
+
+void check_poison(const void *to, uint32_t bytes, const place &at) {
+  const unsigned char *first = (const unsigned char *)to;
+  if (std::any_of(first, first + bytes, [](unsigned char byte) { return byte != POISON; }))
+    fail_kernel(CUDA_ERROR_LAUNCH_FAILED, "%s: the bytes it copies to were written before it was done", text_of(at).c_str());
+}
+
 void copy_later(void *to, const void *from, uint32_t bytes, const place &at) {
   if (bytes && bytes != COPIED)
     fail_kernel(CUDA_ERROR_LAUNCH_FAILED, "%s: copies 16 bytes or, with 0, zeros, but was asked for %u",
@@ -40,12 +49,11 @@ void copy_later(void *to, const void *from, uint32_t bytes, const place &at) {
   check_shared(to, COPIED, at);
   if (bytes) {
     check_global(from, at);
-    touch(from); // now, so that a sanitizer that objects names this line of the kernel
-    touch((const char *)from + COPIED - 1);
+    touch(from, COPIED);
   }
   copy_queue &mine = copies_of_thread();
   mine.pending.push_back({to, from, bytes, mine.started++, mine.ended_groups, at});
-  memset(to, POISON, COPIED);
+  poison(to, COPIED);
 }
 
 void end_copy_group() { copies_of_thread().ended_groups++; }

@@ -31,4 +31,10 @@ void wait_for_copies(size_t most);
 // Does those that were among the first `started`.
 void finish_copies(copy_queue *queue, size_t started);
 
+// What copies of any kind do: read a byte of every 16 now, so that a sanitizer that objects names this
+// line of the kernel; mark bytes that are not there yet, and see that they still are marked.
+void touch(const void *from, uint32_t bytes);
+void poison(void *to, uint32_t bytes);
+void check_poison(const void *to, uint32_t bytes, const place &at);
+
 } // namespace fakecuda

@@ -139,6 +139,9 @@ DRIVER_API cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y,
                           unsigned block_y, unsigned block_z, unsigned dynamic_bytes, CUstream stream,
                           void **parameters, void **extra);
 DRIVER_API cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction function, void **parameters, void **extra);
+DRIVER_API cuTensorMapEncodeTiled(struct tensor_map *out, int type, unsigned rank, void *memory, const uint64_t *size,
+                                  const uint64_t *stride, const unsigned *box, const unsigned *every, int interleave,
+                                  int swizzle, int l2_promotion, int outside);
 DRIVER_API cuStreamCreate(CUstream *out, unsigned flags);
 DRIVER_API cuStreamDestroy_v2(CUstream which);
 DRIVER_API cuStreamSynchronize(CUstream which);

@@ -40,9 +40,27 @@ DEVICE void copy_async_arrive(uint64_t *barrier, CALLER) {
 DEVICE void barrier_wait(uint64_t *barrier, uint32_t parity, CALLER) {
   fakecuda::wait_for_phase(barrier, parity, PLACE("barrier_wait"));
 }
+DEVICE void barrier_sleep(uint64_t *barrier, uint32_t parity, CALLER) {
+  fakecuda::wait_for_phase(barrier, parity, PLACE("barrier_sleep"));
+}
 DEVICE void threads_barrier(uint32_t number, uint32_t threads, CALLER) {
   fakecuda::wait_for_first_threads(number, threads, PLACE("threads_barrier"));
 }
+
+// ---- Boxes --------------------------------------------------------------------
+
+enum { COPIES_BOXES = 1 };
+DEVICE uint8_t *dynamic_panels() { return (uint8_t *)fakecuda::dynamic_memory(); }
+DEVICE void show_to_hardware() {}
+DEVICE void barrier_expect(uint64_t *barrier, uint32_t bytes, CALLER) {
+  fakecuda::arrive_and_expect(barrier, bytes, PLACE("barrier_expect"));
+}
+DEVICE void copy_box(void *shared, const tensor_map *map, uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3,
+                     uint32_t c4, uint64_t *barrier, CALLER) {
+  const uint32_t first[] = {c0, c1, c2, c3, c4};
+  fakecuda::copy_box_later(shared, *map, first, barrier, PLACE("copy_box"));
+}
+DEVICE void prefetch_map(const tensor_map *map, CALLER) { fakecuda::check_map(*map, PLACE("prefetch_map")); }
 
 // ---- Matrices -----------------------------------------------------------------
 

@@ -10,7 +10,6 @@
   static const fakecuda::kernel kernel_##name(#name, threads, 2, name);  \
   static void name(__VA_ARGS__)
 
-DEVICE uint8_t *dynamic_panels() { return (uint8_t *)fakecuda::dynamic_memory(); }
 DEVICE uint32_t one_of_warp(uint32_t v, CALLER) { return shuffle_bits(v, 0, PLACE("one_of_warp")); }
 DEVICE void forget(uint32_t &) {}
 template <int registers>
@@ -20,7 +19,6 @@ DEVICE void leave_registers() {}
 
 // ---- Products -----------------------------------------------------------------
 
-DEVICE void show_to_products() {}
 DEVICE void products_begin() {}
 DEVICE void products_commit() {}
 template <int left, int count>
@@ -83,12 +81,6 @@ DEVICE void store_there(there to, uint32_t offset, const float *four, there barr
 }
 DEVICE void barrier_arrive_there(there barrier, CALLER) {
   fakecuda::arrive_in_cluster((uint64_t *)barrier.at, PLACE("barrier_arrive_there"));
-}
-DEVICE void barrier_expect(uint64_t *barrier, uint32_t bytes, CALLER) {
-  fakecuda::arrive_and_expect(barrier, bytes, PLACE("barrier_expect"));
-}
-DEVICE void barrier_sleep(uint64_t *barrier, uint32_t parity, CALLER) {
-  fakecuda::wait_for_phase(barrier, parity, PLACE("barrier_sleep"));
 }
 DEVICE void barrier_wait_for_pair(uint64_t *barrier, uint32_t parity, CALLER) {
   fakecuda::wait_for_phase(barrier, parity, PLACE("barrier_wait_for_pair"));

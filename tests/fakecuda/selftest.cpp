@@ -144,7 +144,8 @@ int main(int count, char **names) {
   } tests[] = {{"driver", test_driver},   {"faults", test_faults},       {"modules", test_modules},
                {"capture", test_capture}, {"emulation", test_emulation}, {"mistakes", test_mistakes},
                {"matvec", test_matvec}, {"tensor", test_tensor},
-               {"tensor_mistakes", test_tensor_mistakes}, {"barriers", test_barriers}, {"pairs", test_pairs}};
+               {"tensor_mistakes", test_tensor_mistakes}, {"barriers", test_barriers}, {"pairs", test_pairs},
+               {"boxes", test_boxes}};
   load_driver();
   for (auto &test : tests) {
     bool wanted = count < 2 || std::any_of(names + 1, names + count, [&](char *n) { return !strcmp(n, test.name); });

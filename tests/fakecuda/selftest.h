@@ -31,7 +31,7 @@ void check_code(CUresult got, CUresult want, const char *call, const char *file,
   X(cuMemsetD8Async) X(cuStreamCreate) X(cuStreamDestroy_v2) X(cuStreamSynchronize) X(cuStreamIsCapturing)         \
   X(cuStreamBeginCapture_v2) X(cuStreamEndCapture) X(cuStreamWaitEvent) X(cuGraphInstantiateWithFlags)             \
   X(cuGraphLaunch) X(cuGraphExecDestroy) X(cuGraphDestroy) X(cuEventCreate) X(cuEventRecord) X(cuEventSynchronize) \
-  X(cuEventElapsedTime) X(cuEventDestroy_v2) X(cuGetErrorName) X(cuGetErrorString)
+  X(cuEventElapsedTime) X(cuEventDestroy_v2) X(cuTensorMapEncodeTiled) X(cuGetErrorName) X(cuGetErrorString)
 
 struct driver_functions {
 #define X(name) decltype(&::name) name;
@@ -128,3 +128,4 @@ void test_tensor();
 void test_tensor_mistakes();
 void test_barriers();
 void test_pairs();
+void test_boxes();

@@ -396,7 +396,7 @@ KERNEL_PAIR(128, selftest_products, const uint16_t *a, const uint16_t *b, float 
   for (uint32_t i = t; i < 64 * 64; i += 128) *(uint16_t *)(shared + panel_place(64, i / 64, i % 64 / 8 * 8) + i % 8 * 2) = a[i];
   for (uint32_t i = t; i < 64 * 256; i += 128)
     *(uint16_t *)(shared + 8192 + panel_place(64, i / 256, i % 256 / 8 * 8) + i % 8 * 2) = b[i];
-  show_to_products();
+  show_to_hardware();
   block_barrier();
   float dot[32], sum[128] = {};
   uint32_t w[4];
@@ -415,4 +415,28 @@ KERNEL_PAIR(128, selftest_products, const uint16_t *a, const uint16_t *b, float 
   products_wait<0>(sum);
   for (uint32_t i = 0; i < 32; i++) dots[64 * (row + i / 2 % 2 * 8) + i / 4 * 8 + lane % 4 * 2 + i % 2] = dot[i];
   for (uint32_t i = 0; i < 128; i++) sums[256 * (row + i / 2 % 2 * 8) + i / 4 * 8 + lane % 4 * 2 + i % 2] = sum[i];
+}
+
+// Copies the box at (0, slot, 0, head, 0), 8 slots of 2 panels, to shared memory, and from there to `out`.
+enum : uint32_t { BOX_UNWAITED = 1, BOX_MISPLACED = 2, BOX_OVERWRITTEN = 3, BOX_OF_NO_MAP = 4, BOX_OF_FEWER_BYTES = 5 };
+KERNEL(32, selftest_box, const GRID_CONSTANT tensor_map map, uint32_t slot, uint32_t head, uint16_t *out, uint32_t mistake) {
+  uint8_t *shared = dynamic_panels();
+  uint64_t *full = (uint64_t *)(shared + 4096);
+  uint32_t t = thread_x();
+  tensor_map none = {};
+  if (t == 0) {
+    barrier_init(full, 1);
+    show_to_hardware();
+    prefetch_map(&map);
+    copy_box(shared + (mistake == BOX_MISPLACED ? 512 : 0), mistake == BOX_OF_NO_MAP ? &none : &map, 0, slot, 0, head, 0, full);
+    barrier_expect(full, mistake == BOX_OF_FEWER_BYTES ? 2032 : 2048);
+    if (mistake == BOX_OVERWRITTEN) shared[100] = 1;
+  }
+  block_barrier();
+  if (mistake == BOX_UNWAITED) return;
+  barrier_sleep(full, 0);
+  for (uint32_t i = t; i < 1024; i += 32) {
+    uint32_t row = i / 128, d = i % 128;
+    out[i] = *(const uint16_t *)(shared + panel_place(8, row, d / 8 * 8) + d % 8 * 2);
+  }
 }
