@@ -9,9 +9,9 @@ WEIR_PTX_PATH=$WEIR_TEST_PTX
 WEIR_CUDA_LIBRARY=$WEIR_TEST_FAKECUDA/libcuda.so.1
 export WEIR_PLUGIN_PATH WEIR_PTX_PATH WEIR_CUDA_LIBRARY
 weir=$abs_top_builddir/tools/weir
-# A sanitizer makes everything five times as slow: what may then be left to the short selection.
-whole=""
-! grep -q '^CFLAGS = .*-fsanitize=' "$abs_top_builddir/Makefile" || whole=--quick
+# A sanitizer makes everything five times as slow: what may then be left to a shorter selection.
+whole="" quick=--quick
+! grep -q '^CFLAGS = .*-fsanitize=' "$abs_top_builddir/Makefile" || { whole=--quick quick=--tiny; }
 run() { # VARIABLE=VALUE... -- VERIFY-ARGUMENTS
   settings=""
   while [ "$1" != -- ]; do settings="$settings $1"; shift; done

@@ -4,7 +4,7 @@
 # a captured graph replayed with changed inputs and lengths, and with blocks in random
 # order and interleaved on the oldest device served, where the large tiles fit into shared
 # memory and where they do not. Every kernel must have been launched. Under a sanitizer
-# the short selection is all.
+# the short selection is all, and a few cases for graphs and for little shared memory.
 set -u
 LC_ALL=C
 export LC_ALL
@@ -19,9 +19,9 @@ roomy=FAKECUDA_DEVICES=sm=80,sms=16 narrow=FAKECUDA_DEVICES=sm=80,sms=16,smem=99
 of_plugin() { # PLUGIN
   # shellcheck disable=SC2086
   run -- --plugin "$1" $whole
-  run -- --plugin "$1" --graph --quick
+  run -- --plugin "$1" --graph $quick
   run $roomy FAKECUDA_SHUFFLE=3 FAKECUDA_RESIDENT=4 -- --plugin "$1" --quick --seed 2
-  run $narrow FAKECUDA_SHUFFLE=5 FAKECUDA_RESIDENT=3 -- --plugin "$1" --quick --seed 3
+  run $narrow FAKECUDA_SHUFFLE=5 FAKECUDA_RESIDENT=3 -- --plugin "$1" $quick --seed 3
 }
 # Few multiprocessors: pairs of blocks go from tile to tile.
 of_pairs() {
